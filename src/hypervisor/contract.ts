@@ -1,0 +1,74 @@
+import type { IrqLine } from '../bus/bus.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+
+/** Where guest instructions run: /dev/kvm, or our own CPU. */
+export interface Hypervisor {
+  readonly kind: 'kvm' | 'soft';
+  createVm(config: VmConfig): Promise<Vm>;
+}
+
+export interface VmConfig {
+  /** Bytes of guest-physical memory from address 0, a multiple of 4 KiB, below the MMIO window. */
+  readonly memoryBytes: number;
+  readonly vcpus: number;
+}
+
+/** One virtual machine. Closing it frees memory and stops its vCPUs. */
+export interface Vm {
+  readonly memory: GuestMemory;
+  readonly vcpus: readonly Vcpu[];
+  /** The interrupt line with this global system interrupt number (0-23). */
+  irqLine(gsi: number): IrqLine;
+  close(): void;
+}
+
+/** What a vCPU asks of the machine: port and memory-mapped I/O. Called on the VM's thread; nothing is allocated per call. */
+export interface GuestIo {
+  portRead(port: number, size: 1 | 2 | 4): number;
+  portWrite(port: number, size: 1 | 2 | 4, value: number): void;
+  mmioRead(gpa: number, size: 1 | 2 | 4): number;
+  mmioWrite(gpa: number, size: 1 | 2 | 4, value: number): void;
+}
+
+/** Why a vCPU stopped for good. */
+export type VcpuStop =
+  | { readonly reason: 'stopped' } // stop() was called
+  | { readonly reason: 'shutdown' } // triple fault
+  | { readonly reason: 'halted' } // HLT with interrupts off: nothing can wake it
+  | { readonly reason: 'error'; readonly detail: string };
+
+export interface Vcpu {
+  /** Sets registers before the first run. @spec boot/entry-state.ts makes it */
+  setEntryState(state: EntryState): void;
+  /** Runs until the machine stops it or the guest ends; the host's event loop turns meanwhile. */
+  run(io: GuestIo): Promise<VcpuStop>;
+  /** Makes run() return { reason: 'stopped' } soon. */
+  stop(): void;
+}
+
+/** Registers that differ from the state after INIT; all addresses are guest-physical. */
+export interface EntryState {
+  readonly rip: number;
+  readonly rsp: number;
+  readonly rbp: number;
+  readonly rsi: number;
+  readonly rbx: number;
+  readonly cr0: number;
+  readonly cr3: number;
+  readonly cr4: number;
+  readonly efer: number;
+  readonly gdt: { readonly base: number; readonly limit: number };
+  readonly idt: { readonly base: number; readonly limit: number };
+  readonly cs: SegmentState;
+  /** DS, ES, FS, GS and SS. */
+  readonly data: SegmentState;
+  readonly tr: SegmentState;
+}
+
+export interface SegmentState {
+  readonly selector: number;
+  readonly base: number;
+  readonly limit: number;
+  /** Descriptor attribute bits as in the upper half of a GDT entry: type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15. */
+  readonly attributes: number;
+}
