@@ -1,0 +1,47 @@
+import { alignUp, MiB } from '../base/units.ts';
+import { BootError } from './boot-error.ts';
+import { type KernelImage, checkKernelImage } from './kernel-image.ts';
+import { FOUR_GIB, MMIO_WINDOW_START } from './layout.ts';
+
+/** Where guest RAM is. The kernel lies in it, and does not count towards the size the user asked for. */
+export interface MemoryLayout {
+  /** RAM is [0, lowBytes), the kernel included. */
+  readonly lowBytes: number;
+  /** RAM is [4 GiB, 4 GiB + highBytes). */
+  readonly highBytes: number;
+  /** First address after the last byte of RAM. */
+  readonly ramEnd: number;
+}
+
+/**
+ * Lays out RAM around a kernel as libkrun does: what the user asked for starts after the kernel, what lies below
+ * the kernel comes on top. RAM that would reach the device window continues at 4 GiB.
+ *
+ * @throws {BootError} ERR_MEMORY_SIZE, ERR_KERNEL_IMAGE
+ */
+export function computeMemoryLayout(memoryMiB: number, kernel: KernelImage): MemoryLayout {
+  checkKernelImage(kernel);
+  const asked = memoryMiB * MiB;
+  const kernelEnd = kernel.loadAddress + alignUp(kernel.bytes.length, 4096);
+  if (!Number.isSafeInteger(memoryMiB) || memoryMiB < 1) {
+    throw new BootError('ERR_MEMORY_SIZE', `Cannot lay out guest memory: size is ${memoryMiB} MiB`);
+  }
+  if (asked < kernelEnd) {
+    const needed = Math.ceil(kernelEnd / MiB);
+    throw new BootError(
+      'ERR_MEMORY_SIZE',
+      `Cannot fit the kernel: it needs ${needed} MiB, the guest has ${memoryMiB} MiB`,
+    );
+  }
+  if (kernelEnd > MMIO_WINDOW_START) {
+    throw new BootError(
+      'ERR_KERNEL_IMAGE',
+      `Cannot use kernel image: it ends at 0x${kernelEnd.toString(16)}, among devices`,
+    );
+  }
+  // Above the window the kernel is not extra: its place is taken from the low part, as upstream counts.
+  const end = asked > MMIO_WINDOW_START ? asked : kernelEnd + asked;
+  const lowBytes = Math.min(end, MMIO_WINDOW_START);
+  const highBytes = end - lowBytes;
+  return { lowBytes, highBytes, ramEnd: highBytes > 0 ? FOUR_GIB + highBytes : lowBytes };
+}
