@@ -38,7 +38,7 @@ export type VcpuStop =
   | { readonly reason: 'error'; readonly detail: string };
 
 export interface Vcpu {
-  /** Sets registers before the first run. @spec boot/entry-state.ts makes it */
+  /** Sets registers before the first run. boot/entry-state.ts makes it. */
   setEntryState(state: EntryState): void;
   /** Runs until the machine stops it or the guest ends; the host's event loop turns meanwhile. */
   run(io: GuestIo): Promise<VcpuStop>;

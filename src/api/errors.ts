@@ -1,0 +1,1 @@
+export { KrunError, type Stage } from '../base/krun-error.ts';
