@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PORT_WAIT_MS = 10000 };
+enum { PORT_WAIT_SECONDS = 10 };
 
 static const struct {
   const char *name;
@@ -76,13 +76,16 @@ static const char *missing(const struct strings *required, const bool done[]) {
  */
 bool console_redirect(const struct strings *required) {
   bool done[REDIRECT_COUNT] = {false};
-  const char *absent = NULL;
-  for (int waited = 0; waited < PORT_WAIT_MS; waited += 2) {
+  const char *absent;
+  struct timespec start, now;
+  clock_gettime(CLOCK_MONOTONIC, &start);
+  do {
     redirect_found(done);
     absent = missing(required, done);
     if (!absent) return true;
     nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-  }
+    clock_gettime(CLOCK_MONOTONIC, &now);
+  } while (now.tv_sec - start.tv_sec < PORT_WAIT_SECONDS);
   say("Cannot redirect standard input or output: no virtio-console port ", absent, NULL);
   return false;
 }
