@@ -91,5 +91,8 @@ function readResult(record) {
   after.memory.set(record.subarray(MEMORY));
   const vector = view.getUint32(AFTER.vector, true);
   if (vector === NO_VECTOR) return { after, fault: undefined };
-  return { after, fault: { vector, errorCode: view.getUint32(AFTER.error, true), address: view.getBigUint64(AFTER.cr2, true) } };
+  return {
+    after,
+    fault: { vector, errorCode: view.getUint32(AFTER.error, true), address: view.getBigUint64(AFTER.cr2, true) },
+  };
 }
