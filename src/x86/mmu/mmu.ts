@@ -1,0 +1,387 @@
+import { ENGINE, ENGINE_BYTES, JUMP_TABLE, S, TLB_TABLE, TLB_VIEW } from '../state/layout.ts';
+import type { CpuState } from '../state/state.ts';
+import { FLAG } from '../state/state.ts';
+import { GuestException, VECTOR } from '../system/exception.ts';
+import { ACCESS } from './access.ts';
+import { CodePages } from './code-pages.ts';
+import { PageWalker } from './page-walk.ts';
+import { Tlb } from './tlb.ts';
+
+/** Guest-physical addresses that are not RAM. */
+export interface MmioBus {
+  mmioRead(gpa: number, size: 1 | 2 | 4): number;
+  mmioWrite(gpa: number, size: 1 | 2 | 4, value: number): void;
+}
+
+export interface MmuOptions {
+  readonly buffer: ArrayBufferLike;
+  readonly state: CpuState;
+  /** RAM is [0, ramBytes) of guest-physical memory; everything above is MMIO. */
+  readonly ramBytes: number;
+  readonly mmio: MmioBus;
+  /** Shared by the vCPUs of a machine. */
+  readonly codePages?: CodePages;
+  /** Host offset of guest-physical address 0. */
+  readonly ramBase?: number;
+}
+
+/** Host offset that slow paths and TypeScript answer with when bytes do not lie in one RAM page. */
+const NOT_PLAIN = -2;
+
+/**
+ * The memory management unit of one vCPU: translation, the TLB tables, and every access that generated code cannot do
+ * itself. Addresses are 32-bit halves, physical addresses plain numbers; nothing is allocated per access.
+ */
+export class Mmu {
+  readonly walker: PageWalker;
+  readonly codePages: CodePages;
+  /** Translations of code may have gone. `supervisor`: those of privileged code as well, not only of CPL 3. */
+  onFlush: (supervisor: boolean) => void = () => {};
+  /** One linear page lost its translation. */
+  onFlushPage: (low: number, high: number) => void = () => {};
+
+  readonly #state: CpuState;
+  readonly #i32: Int32Array;
+  readonly #tlb: Tlb;
+  readonly #mmio: MmioBus;
+  readonly #view: DataView;
+  readonly #bytes: Uint8Array;
+  readonly #ramBase: number;
+  readonly #ramBytes: number;
+  readonly #engine: number;
+  /** Pages that may sit in a write table, so that protecting a page rarely needs a scan. */
+  readonly #written: Uint8Array;
+  /** View index that the tables in use belong to. */
+  #current = 0;
+  /** Privileged code was fetched through a translation that a CR3 write drops. */
+  #fetchedNonGlobal = false;
+  /** A slow store in two steps: where its bytes go. */
+  #storeFirst = 0;
+  #storeSecond = 0;
+  #storeSplit = 0;
+
+  constructor(options: MmuOptions) {
+    const { buffer, state, ramBytes, ramBase = ENGINE_BYTES } = options;
+    this.#state = state;
+    this.#i32 = state.i32;
+    this.#mmio = options.mmio;
+    this.#engine = state.base - ENGINE.state;
+    this.#view = new DataView(buffer as ArrayBuffer);
+    this.#bytes = new Uint8Array(buffer as ArrayBuffer);
+    this.#ramBase = ramBase;
+    this.#ramBytes = ramBytes;
+    this.#tlb = new Tlb(buffer, this.#engine + ENGINE.tlb);
+    this.#written = new Uint8Array(Math.ceil(ramBytes / 4096));
+    this.walker = new PageWalker({ buffer, base: ramBase, bytes: ramBytes }, state);
+    this.codePages = options.codePages ?? new CodePages(ramBytes);
+    this.codePages.onProtect = (page) => this.#protect(page);
+    this.updateMode();
+  }
+
+  // --- Mode and views ---
+
+  /** Call after a change of CR0, CR4 or EFER; whoever changed them decides about flushing. */
+  updateMode(): void {
+    this.walker.updateMode();
+    this.selectView();
+  }
+
+  /** Call after a change of CPL or EFLAGS.AC: points generated code at the tables of that privilege. */
+  selectView(): void {
+    const user = this.#i32[S.cpl >> 2] === 3;
+    const ac = this.walker.smap && (this.#i32[S.flags >> 2]! & FLAG.AC) !== 0;
+    this.#current = user ? TLB_VIEW.user : ac ? TLB_VIEW.supervisorAc : TLB_VIEW.supervisor;
+    this.#i32[S.tlb >> 2] = this.#engine + ENGINE.tlb + this.#current * 2 * TLB_TABLE;
+    this.#i32[S.jumpCache >> 2] = this.#engine + ENGINE.jumpCache + (user ? JUMP_TABLE : 0);
+  }
+
+  // --- Flushing ---
+
+  flushAll(): void {
+    this.#tlb.flushAll();
+    this.#written.fill(0);
+    this.#fetchedNonGlobal = false;
+    this.onFlush(true);
+  }
+
+  /** A CR3 write. PCIDs are accepted but nothing is kept across. @spec SDM-3A §4.10.4.1 */
+  flushNonGlobal(): void {
+    this.#tlb.flushNonGlobal();
+    this.onFlush(this.#fetchedNonGlobal);
+    this.#fetchedNonGlobal = false;
+  }
+
+  invlpg(low: number, high: number): void {
+    this.#tlb.flushPage(low);
+    this.onFlushPage(low, high);
+  }
+
+  // --- Translation ---
+
+  /** Physical address, or -1 with the fault recorded. Fills no TLB. @param access bits of ACCESS */
+  walk(low: number, high: number, access: number): number {
+    return this.walker.walk(low, high, access);
+  }
+
+  /** Physical address of an instruction byte at the current privilege, or -1 with the fault recorded. */
+  translateFetch(low: number, high: number): number {
+    const user = this.#i32[S.cpl >> 2] === 3;
+    const physical = this.walker.walk(low, high, user ? ACCESS.fetch | ACCESS.user : ACCESS.fetch);
+    if (physical >= 0 && !user && !this.walker.leafGlobal) this.#fetchedNonGlobal = true;
+    return physical;
+  }
+
+  /** The recorded fault as an exception; #PF puts its address into CR2. */
+  raise(): GuestException {
+    const { faultVector, faultCode, faultLow, faultHigh } = this.walker;
+    if (faultVector === VECTOR.PF) {
+      this.#i32[S.cr2 >> 2] = faultLow;
+      this.#i32[(S.cr2 >> 2) + 1] = faultHigh;
+    }
+    return new GuestException(faultVector, faultCode);
+  }
+
+  /** Whether a physical range is RAM. */
+  isRam(physical: number, length: number): boolean {
+    return physical >= 0 && physical + length <= this.#ramBytes;
+  }
+
+  // --- Slow path of generated code ---
+
+  /**
+   * A load of `bytes` at S.slowVa missed the TLB.
+   * @returns host offset to load from, or -1 with the fault recorded
+   */
+  slowLoad(bytes: number): number {
+    const low = this.#i32[S.slowVa >> 2]!;
+    const high = this.#i32[(S.slowVa >> 2) + 1]!;
+    const access = this.#privilege();
+    const first = this.#translate(low, high, access);
+    if (first < 0) return -1;
+    const split = 4096 - (low & 0xfff);
+    if (bytes <= split) {
+      if (this.isRam(first, bytes)) return this.#ramBase + first;
+      this.#readPhysical(first, this.#scratch, bytes);
+      return this.#scratch;
+    }
+    const second = this.#translateNext(low, high, access);
+    if (second < 0) return -1;
+    this.#readPhysical(first, this.#scratch, split);
+    this.#readPhysical(second, this.#scratch + split, bytes - split);
+    return this.#scratch;
+  }
+
+  /**
+   * A store of `bytes` at S.slowVa missed the TLB. All checks are done here; when the answer is the scratch area, the
+   * current bytes are in it and `commitStore` must follow.
+   * @returns host offset to store to, or -1 with the fault recorded
+   */
+  slowStore(bytes: number): number {
+    const low = this.#i32[S.slowVa >> 2]!;
+    const high = this.#i32[(S.slowVa >> 2) + 1]!;
+    const access = this.#privilege() | ACCESS.write;
+    const first = this.#translate(low, high, access);
+    if (first < 0) return -1;
+    const split = 4096 - (low & 0xfff);
+    this.#storeFirst = first;
+    this.#storeSplit = split;
+    if (bytes <= split) {
+      if (!this.isRam(first, bytes)) return this.#scratch;
+      if (!this.codePages.touches(first, bytes)) return this.#ramBase + first;
+      this.#readPhysical(first, this.#scratch, bytes);
+      return this.#scratch;
+    }
+    const second = this.#translateNext(low, high, access);
+    if (second < 0) return -1;
+    this.#storeSecond = second;
+    if (this.isRam(first, split)) this.#readPhysical(first, this.#scratch, split);
+    if (this.isRam(second, bytes - split)) this.#readPhysical(second, this.#scratch + split, bytes - split);
+    return this.#scratch;
+  }
+
+  /** Second half of a slow store: the scratch bytes go where they belong. Cannot fault. */
+  commitStore(bytes: number): void {
+    const split = Math.min(bytes, this.#storeSplit);
+    this.#writePhysical(this.#storeFirst, this.#scratch, split);
+    if (bytes > split) this.#writePhysical(this.#storeSecond, this.#scratch + split, bytes - split);
+  }
+
+  // --- Access from TypeScript. @throws {GuestException} ---
+  // `access` is privilege() or ACCESS.implicit, with ACCESS.stack where it applies; the write bit is added here.
+
+  read(low: number, high: number, bytes: 1 | 2 | 4, access: number): number {
+    const at = this.#plain(low, high, bytes, access);
+    const host = at === NOT_PLAIN ? this.#gather(low, high, bytes, access) : at;
+    if (bytes === 4) return this.#view.getUint32(host, true);
+    return bytes === 2 ? this.#view.getUint16(host, true) : this.#bytes[host]!;
+  }
+
+  read64(low: number, high: number, access: number): bigint {
+    const at = this.#plain(low, high, 8, access);
+    return this.#view.getBigUint64(at === NOT_PLAIN ? this.#gather(low, high, 8, access) : at, true);
+  }
+
+  write(low: number, high: number, bytes: 1 | 2 | 4, access: number, value: number): void {
+    const at = this.#plain(low, high, bytes, access | ACCESS.write);
+    const host = at === NOT_PLAIN ? this.#prepare(low, high, bytes, access) : at;
+    if (bytes === 4) this.#view.setInt32(host, value, true);
+    else if (bytes === 2) this.#view.setInt16(host, value, true);
+    else this.#bytes[host] = value;
+    if (at === NOT_PLAIN) this.commitStore(bytes);
+  }
+
+  write64(low: number, high: number, access: number, value: bigint): void {
+    const at = this.#plain(low, high, 8, access | ACCESS.write);
+    const host = at === NOT_PLAIN ? this.#prepare(low, high, 8, access) : at;
+    this.#view.setBigUint64(host, value, true);
+    if (at === NOT_PLAIN) this.commitStore(8);
+  }
+
+  /** Checks that a range may be accessed. Used before an instruction changes anything. */
+  probe(low: number, high: number, bytes: number, access: number): void {
+    if (this.#translate(low, high, access) < 0) throw this.raise();
+    if ((low & 0xfff) + bytes > 4096 && this.#translateNext(low, high, access) < 0) throw this.raise();
+  }
+
+  /** ACCESS.user at CPL 3, else nothing. */
+  privilege(): number {
+    return this.#privilege();
+  }
+
+  // --- Physical memory, for tables that the CPU itself keeps (kvmclock) ---
+
+  /** Writes RAM; addresses outside it are ignored. */
+  writePhysical32(physical: number, value: number): void {
+    if (!this.isRam(physical, 4)) return;
+    this.#view.setInt32(this.#ramBase + physical, value, true);
+    this.codePages.wrote(physical, 4);
+  }
+
+  readPhysical32(physical: number): number {
+    return this.isRam(physical, 4) ? this.#view.getUint32(this.#ramBase + physical, true) : 0xffff_ffff;
+  }
+
+  // --- Internals ---
+
+  #privilege(): number {
+    return this.#i32[S.cpl >> 2] === 3 ? ACCESS.user : 0;
+  }
+
+  get #scratch(): number {
+    return this.#state.base + S.scratch;
+  }
+
+  /** Walks, and fills the tables when the page is RAM. */
+  #translate(low: number, high: number, access: number): number {
+    const physical = this.walker.walk(low, high, access);
+    if (physical >= 0 && physical < this.#ramBytes) this.#fill(low, high, physical, access);
+    return physical;
+  }
+
+  /** The page after the one that holds an address; 32-bit linear addresses wrap. */
+  #translateNext(low: number, high: number, access: number): number {
+    const next = ((low & -4096) + 4096) | 0;
+    const carry = next === 0 && this.walker.levels === 4 ? 1 : 0;
+    return this.#translate(next, (high + carry) | 0, access);
+  }
+
+  #fill(low: number, high: number, physical: number, access: number): void {
+    const { leafGlobal, leafSize, leafDirty, leafWritable } = this.walker;
+    const view = this.#viewOf(access);
+    const page = physical - (physical % 4096);
+    const hostPage = this.#ramBase + page;
+    // The last page of RAM may be partial only by mistake of the owner; RAM is a multiple of 4 KiB.
+    this.#tlb.fill(view, 0, low, high, hostPage, leafGlobal);
+    if (leafSize !== 0) this.#tlb.noteLarge(leafSize, low);
+    if (!leafDirty || !leafWritable || this.codePages.hasCode(page)) return;
+    this.#tlb.fill(view, 1, low, high, hostPage, leafGlobal);
+    this.#written[page / 4096] = 1;
+  }
+
+  #viewOf(access: number): number {
+    return (access & ACCESS.implicit) !== 0 ? TLB_VIEW.supervisor : this.#current;
+  }
+
+  #protect(page: number): void {
+    if (this.#written[page / 4096] === 0) return;
+    this.#written[page / 4096] = 0;
+    this.#tlb.dropWrites(this.#ramBase + page);
+  }
+
+  /** Host offset of bytes in one page of RAM that may be accessed in place; NOT_PLAIN otherwise. */
+  #plain(low: number, high: number, bytes: number, access: number): number {
+    if ((low & 0xfff) + bytes > 4096) return NOT_PLAIN;
+    const write = access & ACCESS.write ? 1 : 0;
+    const view = this.#viewOf(access);
+    const hit = this.#tlb.lookup(view, write, low, high);
+    if (hit >= 0) return hit;
+    const physical = this.#translate(low, high, access);
+    if (physical < 0) throw this.raise();
+    if (!this.isRam(physical, bytes)) return NOT_PLAIN;
+    if (write === 1 && this.codePages.touches(physical, bytes)) return NOT_PLAIN;
+    return this.#ramBase + physical;
+  }
+
+  /** Bytes across pages or from MMIO, into the scratch area. */
+  #gather(low: number, high: number, bytes: number, access: number): number {
+    const first = this.#translate(low, high, access);
+    if (first < 0) throw this.raise();
+    const split = Math.min(bytes, 4096 - (low & 0xfff));
+    const second = bytes > split ? this.#translateNext(low, high, access) : 0;
+    if (second < 0) throw this.raise();
+    this.#readPhysical(first, this.#scratch, split);
+    if (bytes > split) this.#readPhysical(second, this.#scratch + split, bytes - split);
+    return this.#scratch;
+  }
+
+  /** First half of a store across pages, to MMIO or to code. */
+  #prepare(low: number, high: number, bytes: number, access: number): number {
+    const first = this.#translate(low, high, access | ACCESS.write);
+    if (first < 0) throw this.raise();
+    const split = 4096 - (low & 0xfff);
+    const second = bytes > split ? this.#translateNext(low, high, access | ACCESS.write) : 0;
+    if (second < 0) throw this.raise();
+    this.#storeFirst = first;
+    this.#storeSecond = second;
+    this.#storeSplit = split;
+    return this.#scratch;
+  }
+
+  #readPhysical(physical: number, host: number, bytes: number): void {
+    if (this.isRam(physical, bytes)) {
+      const from = this.#ramBase + physical;
+      for (let i = 0; i < bytes; i++) this.#bytes[host + i] = this.#bytes[from + i]!;
+      return;
+    }
+    for (let i = 0; i < bytes; ) {
+      const size = unit(bytes - i);
+      const value = this.#mmio.mmioRead(physical + i, size);
+      if (size === 4) this.#view.setInt32(host + i, value, true);
+      else if (size === 2) this.#view.setInt16(host + i, value, true);
+      else this.#bytes[host + i] = value;
+      i += size;
+    }
+  }
+
+  #writePhysical(physical: number, host: number, bytes: number): void {
+    if (this.isRam(physical, bytes)) {
+      const to = this.#ramBase + physical;
+      for (let i = 0; i < bytes; i++) this.#bytes[to + i] = this.#bytes[host + i]!;
+      this.codePages.wrote(physical, bytes);
+      return;
+    }
+    for (let i = 0; i < bytes; ) {
+      const size = unit(bytes - i);
+      let value = this.#bytes[host + i]!;
+      if (size === 4) value = this.#view.getUint32(host + i, true);
+      else if (size === 2) value = this.#view.getUint16(host + i, true);
+      this.#mmio.mmioWrite(physical + i, size, value);
+      i += size;
+    }
+  }
+}
+
+/** The largest MMIO access that fits what is left. */
+function unit(left: number): 1 | 2 | 4 {
+  return left >= 4 ? 4 : left >= 2 ? 2 : 1;
+}
