@@ -10,9 +10,15 @@ function machine(cpus = 1) {
   const controller = new InterruptController({ clock, tsc });
   const seen: string[] = [];
   const io = withInterruptController(controller, 0, {
-    portRead: (port) => (seen.push(`in ${port}`), 0x5a),
+    portRead: (port) => {
+      seen.push(`in ${port}`);
+      return 0x5a;
+    },
     portWrite: (port) => void seen.push(`out ${port}`),
-    mmioRead: (gpa) => (seen.push(`read ${gpa}`), 0xa5),
+    mmioRead: (gpa) => {
+      seen.push(`read ${gpa}`);
+      return 0xa5;
+    },
     mmioWrite: (gpa) => void seen.push(`write ${gpa}`),
   });
   const initPic = () => {
