@@ -269,7 +269,8 @@ class Transport<Backend, Sizes extends readonly number[]> implements MmioTranspo
     const registers = this.#registers;
     switch (classifyStatusWrite(registers.status, value)) {
       case 'reset':
-        return this.reset();
+        this.reset();
+        return;
       case 'fail':
         registers.status |= FAILED;
         return;
@@ -286,7 +287,8 @@ class Transport<Backend, Sizes extends readonly number[]> implements MmioTranspo
       case 'driver-ok':
         if ((registers.status & DEVICE_NEEDS_RESET) !== 0) return;
         registers.status |= DRIVER_OK;
-        return this.#activate(undefined);
+        this.#activate(undefined);
+        return;
       case 'ignore':
         return;
     }

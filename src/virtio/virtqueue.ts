@@ -127,7 +127,10 @@ export class Virtqueue implements ChainOwner {
 
   /** Runs `work` and notifies the driver at most once for everything it completes on this queue. */
   batch(work: () => void): void {
-    if (this.#batching) return work();
+    if (this.#batching) {
+      work();
+      return;
+    }
     this.#batching = true;
     try {
       work();
