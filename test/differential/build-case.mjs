@@ -32,6 +32,7 @@ export const ARITHMETIC = CF | PF | AF | ZF | SF | OF;
  * @property {number} [immediate]   bytes of immediate
  * @property {(random: Random) => number} [immediateValue]
  * @property {Record<number, number>} [uses] implicit GPRs and their sizes
+ * @property {(g: object) => void} [setup] first changes to the state, before operands are chosen
  * @property {(g: object) => void} [prepare] last changes to the state before encoding
  * @property {(g: object) => boolean} [keep] false for a case that must not be: another one is made
  * @property {boolean} [few]        a handful of cases says it all
@@ -50,6 +51,7 @@ export function buildCase(template, random, base) {
   const legacy = t.legacyOnly || (bytesOnly.length > 0 && !t.rexW && random.percent(30));
   const g = { template, random, state, legacy, forceRex: false, memory: undefined, numbers: {}, undefinedFlags: 0 };
 
+  t.setup?.(g);
   for (const [number, size] of Object.entries(t.uses ?? {})) setGpr(g, Number(number), size, integer(random, 64));
   const x = { prefixes: t.prefixes ?? [], opcode: t.opcode, rexW: t.rexW };
   if (t.vex) x.vex = { ...t.vex, v: 0, short: random.percent(50) };

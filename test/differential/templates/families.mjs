@@ -3,9 +3,28 @@ import { bits } from './bits.mjs';
 import { control } from './control.mjs';
 import { move } from './move.mjs';
 import { muldiv } from './muldiv.mjs';
+import { mmxInteger, sseInteger } from './packed-integer.mjs';
 import { shift } from './shift.mjs';
+import { crypto, sse4 } from './sse4.mjs';
+import { sseFloat } from './sse-float.mjs';
+import { sseMove } from './sse-move.mjs';
 import { stack } from './stack.mjs';
 import { string } from './string.mjs';
 
 /** Every family is one file of recorded vectors. */
-export const FAMILIES = { alu, shift, muldiv, bits, move, control, stack, string };
+export const FAMILIES = {
+  alu,
+  shift,
+  muldiv,
+  bits,
+  move,
+  control,
+  stack,
+  string,
+  'sse-float': sseFloat,
+  'sse-move': sseMove,
+  'sse-integer': sseInteger,
+  sse4,
+  crypto,
+  mmx: mmxInteger,
+};
