@@ -237,6 +237,15 @@ export class Mmu {
     if (at === NOT_PLAIN) this.commitStore(8);
   }
 
+  /** 64 bits as two halves. */
+  writePair(low: number, high: number, access: number, valueLow: number, valueHigh: number): void {
+    const at = this.#plain(low, high, 8, access | ACCESS.write);
+    const host = at === NOT_PLAIN ? this.#prepare(low, high, 8, access) : at;
+    this.#view.setInt32(host, valueLow, true);
+    this.#view.setInt32(host + 4, valueHigh, true);
+    if (at === NOT_PLAIN) this.commitStore(8);
+  }
+
   /** Checks that a range may be accessed. Used before an instruction changes anything. */
   probe(low: number, high: number, bytes: number, access: number): void {
     if (this.#translate(low, high, access) < 0) throw this.raise();
