@@ -89,27 +89,31 @@ export class CpuState {
     this.u64[segBaseOffset(seg) >> 3] = value.base;
   }
 
-  /** RFLAGS in architectural form. */
+  /** RFLAGS in architectural form. Runs on each PUSHF, system call and interrupt: 32-bit halves, no BigInt. */
   rflags(): number {
-    const { zr, sp, cv } = { zr: this.get64(S.zr), sp: this.get64(S.sp), cv: this.get64(S.cv) };
-    let flags = this.get32(S.flags);
-    if (cv >> 63n !== 0n) flags |= FLAG.CF;
-    if (evenParity(Number(sp & 0xffn))) flags |= FLAG.PF;
-    if ((cv & 8n) !== 0n) flags |= FLAG.AF;
-    if (zr === 0n) flags |= FLAG.ZF;
-    if (sp >> 63n !== 0n) flags |= FLAG.SF;
-    if (((cv >> 63n) ^ ((cv >> 62n) & 1n)) !== 0n) flags |= FLAG.OF;
+    const cvHigh = this.i32[(S.cv >> 2) + 1]!;
+    const spLow = this.i32[S.sp >> 2]!;
+    let flags = this.i32[S.flags >> 2]!;
+    if (cvHigh < 0) flags |= FLAG.CF;
+    if (evenParity(spLow & 0xff)) flags |= FLAG.PF;
+    if ((this.i32[S.cv >> 2]! & 8) !== 0) flags |= FLAG.AF;
+    if ((this.i32[S.zr >> 2]! | this.i32[(S.zr >> 2) + 1]!) === 0) flags |= FLAG.ZF;
+    if (this.i32[(S.sp >> 2) + 1]! < 0) flags |= FLAG.SF;
+    if ((cvHigh ^ (cvHigh << 1)) < 0) flags |= FLAG.OF;
     return flags;
   }
 
   /** Sets all of RFLAGS; the caller has decided which bits may change. */
   setRflags(flags: number): void {
-    this.set32(S.flags, (flags & ~ARITHMETIC_FLAGS) | FLAG.fixed);
-    const cf = flags & FLAG.CF ? 1n : 0n;
-    const of = flags & FLAG.OF ? 1n : 0n;
-    this.set64(S.cv, (cf << 63n) | ((cf ^ of) << 62n) | (flags & FLAG.AF ? 8n : 0n));
-    this.set64(S.zr, flags & FLAG.ZF ? 0n : 1n);
-    this.set64(S.sp, (flags & FLAG.SF ? 1n << 63n : 0n) | (flags & FLAG.PF ? 0n : 1n));
+    const cf = flags & FLAG.CF ? 1 : 0;
+    const of = flags & FLAG.OF ? 1 : 0;
+    this.i32[S.flags >> 2] = (flags & ~ARITHMETIC_FLAGS) | FLAG.fixed;
+    this.i32[S.cv >> 2] = flags & FLAG.AF ? 8 : 0;
+    this.i32[(S.cv >> 2) + 1] = (cf << 31) | ((cf ^ of) << 30);
+    this.i32[S.zr >> 2] = flags & FLAG.ZF ? 0 : 1;
+    this.i32[(S.zr >> 2) + 1] = 0;
+    this.i32[S.sp >> 2] = flags & FLAG.PF ? 0 : 1;
+    this.i32[(S.sp >> 2) + 1] = flags & FLAG.SF ? 0x8000_0000 : 0;
   }
 }
 
