@@ -1,6 +1,6 @@
 import { FirmwareError } from './firmware-error.ts';
 
-/** Constants of the ELF-64 object format. @spec ELF-64 §2, §3, §4, §6 */
+/** Constants of the ELF-64 object format. @spec ELF "Object Files", "Program Loading and Dynamic Linking" */
 const ET_DYN = 3;
 const EM_X86_64 = 62;
 const SHT_DYNSYM = 11;

@@ -4,7 +4,7 @@ const BLOCK = 512;
 
 /**
  * Picks one regular file out of a tar stream, chunk by chunk. Long names (pax, GNU) are not followed: they belong to
- * members that nobody asks for here. @spec POSIX-1.2017 "pax, ustar Interchange Format"
+ * members that nobody asks for here. @spec USTAR "ustar Interchange Format"
  */
 export class TarMember {
   readonly #wanted: string;
