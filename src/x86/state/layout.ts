@@ -31,6 +31,11 @@ export const S = {
   /** i64 instructions retired, in whole slices. */
   retired: 0x110,
   temp: 0x118, // 3 x i64 for use inside one instruction
+  /** i32: address of the link slot that the next look-up fills, or 0. */
+  link: 0x130,
+  /** i32: detail of the last exit: exception vector; i32: its error code or -1. */
+  exitInfo: 0x134,
+  exitCode: 0x138,
   xmm: 0x200, // 16 x 32 bytes, room for YMM
   st: 0x400, // 8 x 16 bytes, 80-bit values of the physical x87 registers R0..R7
   fcw: 0x480, // i32

@@ -1,0 +1,160 @@
+import { Code } from '../../wasm/code.ts';
+import { ModuleBuilder } from '../../wasm/module.ts';
+import { I32, I64 } from '../../wasm/opcodes.ts';
+import { operandBits, operandSpec } from '../decode/operands.ts';
+import type { Definition } from '../isa/definition.ts';
+import type { Operand } from '../ir/emitter.ts';
+import { JUMP_ENTRIES, S } from '../state/layout.ts';
+import { InterpEmitter, type Runtime } from './interp-emitter.ts';
+import { EXIT, R, RECORD_BYTES } from './record.ts';
+import { packVariant, type Variant, variantsOf } from './variants.ts';
+
+/** The interpreter as a module: one function per variant, called through a table by the records. */
+export interface InterpreterModule {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** definition number * 4096 + packed variant -> table index. */
+  readonly handlers: ReadonlyMap<number, number>;
+}
+
+/** Handlers at fixed places of the table. */
+export const HANDLER = { invalid: 0, system: 1, prepare: 2, jumpNext: 3, stale: 4 } as const;
+
+/** Host functions that the module imports from "h". */
+export const IMPORTS = ['slowLoad', 'slowStore', 'commitStore', 'system', 'prepare', 'helper'] as const;
+
+/**
+ * Generates the interpreter from the definitions. Deterministic: the build caches the result.
+ *
+ * @param helpers names that Emitter.callHelper may use, in the order of their numbers
+ */
+export function generateInterpreter(definitions: readonly Definition[], helpers: readonly string[]): InterpreterModule {
+  const module = new ModuleBuilder();
+  module.importSharedMemory('h', 'memory', { min: 1, max: 65536 });
+  const imported: Record<string, number> = {};
+  for (const name of IMPORTS) imported[name] = module.importFunction('h', name, [I32], [I32]);
+  const handlerType = module.type([I32], [I32]);
+  const jumpLinear = module.declare([I64], [I32]);
+  const runtime: Runtime = {
+    slowLoad: imported['slowLoad']!,
+    slowStore: imported['slowStore']!,
+    commitStore: module.function([I32], [], voidCall(imported['commitStore']!)),
+    jumpLinear,
+    helper: module.function([I32], [], voidCall(imported['helper']!)),
+    helperIds: new Map(helpers.map((name, i) => [name, i])),
+    handlerType,
+  };
+  module.define(jumpLinear, jumpLinearBody(handlerType));
+  const table: number[] = [
+    module.function([I32], [I32], new Code(1).i32(0).get(0).store('i32_store', S.pc).i32(EXIT.stale)),
+    module.function([I32], [I32], callTypeScript(imported['system']!, handlerType)),
+    module.function([I32], [I32], callTypeScript(imported['prepare']!, handlerType)),
+    module.function([I32], [I32], lower(runtime, (b) => b.jumpRelative())),
+  ];
+  table.push(table[HANDLER.invalid]!);
+  const handlers = new Map<number, number>();
+  definitions.forEach((definition, number) => {
+    if (definition.semantics === undefined) return;
+    for (const variant of variantsOf(definition)) {
+      handlers.set(number * 4096 + packVariant(variant), table.length);
+      table.push(module.function([I32], [I32], lowerVariant(runtime, variant)));
+    }
+  });
+  module.defineTable(table.length, 'table');
+  module.elements(0, table);
+  const run = new Code(1);
+  run.get(0).get(0).load('i32_load', R.handler).callIndirect(handlerType);
+  module.export('run', module.function([I32], [I32], run));
+  return { bytes: module.build(), handlers };
+}
+
+function voidCall(target: number): Code {
+  return new Code(1).get(0).call(target).op('drop');
+}
+
+/** S.pc = pc; the callee returns an exit code plus one, or 0 to go on with the next record. */
+function callTypeScript(target: number, handlerType: number): Code {
+  const code = new Code(1);
+  const result = code.local(I32);
+  code.i32(0).get(0).store('i32_store', S.pc);
+  code.get(0).call(target).tee(result).if(false);
+  code.get(result).i32(1).op('i32_sub').op('return').end();
+  code.get(0).i32(RECORD_BYTES).op('i32_add').get(0).load('i32_load', RECORD_BYTES + R.handler).returnCallIndirect(handlerType);
+  return code;
+}
+
+/** Goes on at a linear RIP through the jump cache. */
+function jumpLinearBody(handlerType: number): Code {
+  const code = new Code(1);
+  const entry = code.local(I32);
+  const record = code.local(I32);
+  code.get(0).op('i32_wrap_i64').i32(JUMP_ENTRIES - 1).op('i32_and').i32(4).op('i32_shl');
+  code.i32(0).load('i32_load', S.jumpCache).op('i32_add').tee(entry);
+  code.load('i64_load', 0).get(0).op('i64_ne').if(false);
+  code.i32(0).get(0).store('i64_store', S.rip).i32(EXIT.lookup).op('return').end();
+  code.get(entry).load('i32_load', 8).set(record);
+  code.i32(0).get(0).i64(-4096n).op('i64_and').store('i64_store', S.page);
+  code.i32(0).load('i32_load', S.link).get(entry).load('i32_load', 12).i32(0).op('i32_ne').i32(0).i32(0).load('i32_load', S.link).op('i32_ne').op('i32_and').if();
+  code.get(record).store('i32_store', 0).else().op('drop').end();
+  return finishJump(code, record, handlerType);
+}
+
+function finishJump(code: Code, record: number, handlerType: number): Code {
+  code.i32(0).load('i32_load', S.budget).i32(0).op('i32_lt_s').if(false);
+  code.i32(0).get(record).store('i32_store', S.pc).i32(EXIT.budget).op('return').end();
+  code.get(record).get(record).load('i32_load', R.handler).returnCallIndirect(handlerType);
+  return code;
+}
+
+function lower(runtime: Runtime, body: (b: InterpEmitter) => void): Code {
+  const code = new Code(1);
+  body(new InterpEmitter(code, runtime));
+  return code;
+}
+
+function lowerVariant(runtime: Runtime, variant: Variant): Code {
+  return lower(runtime, (b) => {
+    b.size = variant.size;
+    b.lock = variant.lock;
+    b.stackBits = variant.stackBits;
+    b.addressBits = variant.addressBits;
+    b.rep = variant.rep;
+    b.mode64 = variant.mode64;
+    b.addressForm = variant.rm === 'full' ? 'full' : 'simple';
+    const { definition } = variant;
+    b.relative = (definition.operands ?? []).some((code) => code[0] === 'J');
+    definition.semantics!(b, ...operandsFor(b, variant));
+    if (definition.ends === true) b.code.op('unreachable');
+    else b.next();
+  });
+}
+
+const REGISTER_FIELDS = [R.a, R.b, R.c] as const;
+
+function operandsFor(b: InterpEmitter, variant: Variant): Operand[] {
+  let registers = 0;
+  let immediates = 0;
+  const operands: Operand[] = [];
+  for (const text of variant.definition.operands ?? []) {
+    const spec = operandSpec(text);
+    const bits = operandBits(spec, variant.size);
+    const isMemory = variant.rm !== 'reg';
+    const register = (kind: 'gpr' | 'xmm' | 'mmx') => {
+      const field = REGISTER_FIELDS[registers++]!;
+      return kind === 'gpr' ? b.gprOperand(field, bits) : b.vectorOperand(kind, field, bits);
+    };
+    switch (spec.where) {
+      case 'E': operands.push(isMemory ? b.memoryOperand(bits) : register('gpr')); break;
+      case 'W': operands.push(isMemory ? b.memoryOperand(bits) : register('xmm')); break;
+      case 'Q': operands.push(isMemory ? b.memoryOperand(bits) : register('mmx')); break;
+      case 'M': case 'O': operands.push(b.memoryOperand(bits)); break;
+      case 'G': case 'R': case 'B': case 'Z': operands.push(register('gpr')); break;
+      case 'V': case 'U': operands.push(register('xmm')); break;
+      case 'P': case 'N': operands.push(register('mmx')); break;
+      case 'I': operands.push(b.immediateOperand(immediates++ === 0 ? 'immediate' : 'displacement', spec.signed ? variant.size : bits)); break;
+      case 'fixed': if (spec.fixed >= 0) operands.push(b.fixedGpr(spec.fixed, bits)); break;
+      case 'J': break;
+      default: throw new Error(`Cannot lower ${variant.definition.name}: operand ${text} has no meaning for generated code`);
+    }
+  }
+  return operands;
+}

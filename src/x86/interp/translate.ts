@@ -1,0 +1,157 @@
+import type { Instruction } from '../decode/instruction.ts';
+import { operandBits, operandSpec } from '../decode/operands.ts';
+import type { Definition } from '../isa/definition.ts';
+import { S, SEG } from '../state/layout.ts';
+import { HANDLER } from './generate.ts';
+import { R, RECORD_BYTES } from './record.ts';
+import { hasOffset, isFullAddress, shapeOf, variantOf } from './variants.ts';
+
+/** Writes records for decoded instructions. */
+export class Translator {
+  readonly #view: DataView;
+  readonly #handlers: ReadonlyMap<number, number>;
+  readonly #numbers: ReadonlyMap<Definition, number>;
+  /** Instructions of records that TypeScript executes, by record address. */
+  readonly instructions = new Map<number, Instruction>();
+
+  constructor(view: DataView, handlers: ReadonlyMap<number, number>, definitions: readonly Definition[]) {
+    this.#view = view;
+    this.#handlers = handlers;
+    this.#numbers = new Map(definitions.map((definition, i) => [definition, i]));
+  }
+
+  /**
+   * Writes the one or two records of an instruction at `at`.
+   *
+   * @param pageOffset offset of the instruction in its linear page
+   * @param count its place in the block, from 1
+   * @returns the address after the last record
+   */
+  write(at: number, insn: Instruction, pageOffset: number, count: number): number {
+    if (insn.def.semantics === undefined) return this.#writeTypeScript(at, HANDLER.system, insn, pageOffset, count);
+    let record = at;
+    const prepared = needsPreparation(insn, pageOffset);
+    if (prepared) record = this.#writeTypeScript(at, HANDLER.prepare, insn, pageOffset, count);
+    const full = !prepared && isFullAddress(insn);
+    const number = this.#numbers.get(insn.def)!;
+    const handler = this.#handlers.get(number * 4096 + variantOf(insn, full));
+    if (handler === undefined) throw new Error(`Cannot translate ${insn.def.name} (${insn.def.opcode}): no handler for its operands`);
+    this.#header(record, handler, pageOffset, count);
+    if (prepared) this.#address(record, { base: S.ea, index: S.zero, scale: 0, seg: S.zero, displacement: 0 });
+    else if (insn.memory !== undefined) this.#memory(record, insn, pageOffset);
+    else if (insn.def.string === true || insn.def.addressSized === true) this.#view.setUint16(record + R.seg, segmentSlot(insn.segment >= 0 ? insn.segment : SEG.DS, insn), true);
+    this.#operands(record, insn, pageOffset);
+    return record + RECORD_BYTES;
+  }
+
+  /** A record that jumps to a page-relative target: the end of a block that ends without a branch. */
+  writeJump(at: number, pageOffset: number, count: number, target: number, link: number): number {
+    this.#header(at, HANDLER.jumpNext, pageOffset, count);
+    this.#view.setUint32(at + R.taken, link, true);
+    this.#view.setBigInt64(at + R.immediate, BigInt(target), true);
+    return at + RECORD_BYTES;
+  }
+
+  #header(at: number, handler: number, pageOffset: number, count: number): void {
+    this.#view.setUint32(at + R.handler, handler, true);
+    this.#view.setUint16(at + R.pageOffset, pageOffset, true);
+    this.#view.setUint8(at + R.scale, 0);
+    this.#view.setUint8(at + R.count, count);
+  }
+
+  #writeTypeScript(at: number, handler: number, insn: Instruction, pageOffset: number, count: number): number {
+    this.#header(at, handler, pageOffset, count);
+    this.instructions.set(at, insn);
+    return at + RECORD_BYTES;
+  }
+
+  #memory(at: number, insn: Instruction, pageOffset: number): void {
+    const memory = insn.memory!;
+    const base = memory.ripRelative ? S.page : memory.base < 0 ? S.zero : S.gpr + memory.base * 8;
+    const displacement = Number(memory.displacement) + (memory.ripRelative ? pageOffset + insn.length : 0);
+    const index = memory.index < 0 ? S.zero : S.gpr + memory.index * 8;
+    this.#address(at, { base, index, scale: memory.scale, seg: segmentSlot(memory.segment, insn), displacement });
+  }
+
+  #address(at: number, parts: { base: number; index: number; scale: number; seg: number; displacement: number }): void {
+    const view = this.#view;
+    view.setUint16(at + R.base, parts.base, true);
+    view.setUint16(at + R.index, parts.index, true);
+    view.setUint16(at + R.seg, parts.seg, true);
+    view.setUint8(at + R.scale, parts.scale);
+    view.setInt32(at + R.displacement, parts.displacement, true);
+  }
+
+  #operands(at: number, insn: Instruction, pageOffset: number): void {
+    const view = this.#view;
+    const fields = [R.a, R.b, R.c];
+    let immediates = 0;
+    const next = pageOffset + insn.length;
+    if (insn.def.ends === true) view.setBigInt64(at + R.immediate, BigInt(next), true);
+    for (const text of insn.def.operands ?? []) {
+      const spec = operandSpec(text);
+      const slot = registerSlot(spec.where, insn, operandBits(spec, insn.operandSize));
+      if (slot >= 0) view.setUint16(at + fields.shift()!, slot, true);
+      else if (spec.where === 'J') this.#branchTargets(at, insn, next);
+      else if (spec.where === 'I' && immediates++ === 0) {
+        const bits = spec.signed ? insn.operandSize : operandBits(spec, insn.operandSize);
+        view.setBigUint64(at + R.immediate, BigInt.asUintN(bits, insn.immediate), true);
+        if (insn.def.operands?.filter((code) => code[0] === 'I').length === 2) view.setInt32(at + R.displacement, insn.immediate2, true);
+      }
+    }
+    // Control transfers with a memory operand keep the address there; they find the next instruction in the immediate.
+    if (insn.def.ends === true && insn.memory === undefined) view.setInt32(at + R.displacement, next, true);
+  }
+
+  #branchTargets(at: number, insn: Instruction, next: number): void {
+    const target = next + Number(insn.immediate);
+    const view = this.#view;
+    view.setBigInt64(at + R.immediate, BigInt(target), true);
+    view.setUint32(at + R.taken, inPage(target) ? 0 : 1, true);
+    view.setUint32(at + R.notTaken, inPage(next) ? 0 : 1, true);
+  }
+}
+
+function inPage(offset: number): boolean {
+  return offset >= 0 && offset < 4096;
+}
+
+/** State offset of the base of a segment; in 64-bit mode only FS and GS have one. */
+function segmentSlot(segment: number, insn: Instruction): number {
+  if (insn.mode.bits === 64 && segment < SEG.FS) return S.zero;
+  return S.segBase + segment * 8;
+}
+
+/** Whether TypeScript has to compute the effective address: anything but plain 64-bit addressing. */
+export function needsPreparation(insn: Instruction, pageOffset: number): boolean {
+  if (hasOffset(insn.def)) return true;
+  const memory = insn.memory;
+  if (memory === undefined || !shapeOf(insn.def).memory) return false;
+  if (insn.addressSize !== 64) return true;
+  const displacement = Number(memory.displacement) + (memory.ripRelative ? pageOffset + insn.length : 0);
+  return displacement !== (displacement | 0);
+}
+
+/** State offset of a register operand, or -1 for operands that are no register. */
+function registerSlot(where: string, insn: Instruction, bits: number): number {
+  switch (where) {
+    case 'E': return insn.memory === undefined ? gprSlot(insn.rm, bits, insn) : -1;
+    case 'R': return gprSlot(insn.rm, bits, insn);
+    case 'G': return gprSlot(insn.reg, bits, insn);
+    case 'B': return S.gpr + insn.vvvv * 8;
+    case 'Z': return gprSlot(insn.opcodeReg, bits, insn);
+    case 'V': return S.xmm + insn.reg * 32;
+    case 'W': return insn.memory === undefined ? S.xmm + insn.rm * 32 : -1;
+    case 'U': return S.xmm + insn.rm * 32;
+    case 'P': return S.st + (insn.reg & 7) * 16;
+    case 'Q': return insn.memory === undefined ? S.st + (insn.rm & 7) * 16 : -1;
+    case 'N': return S.st + (insn.rm & 7) * 16;
+    default: return -1;
+  }
+}
+
+/** AH CH DH BH are the second bytes of the first four registers, unless a REX prefix is there. */
+function gprSlot(index: number, bits: number, insn: Instruction): number {
+  if (bits === 8 && insn.rex === 0 && index >= 4 && index < 8) return S.gpr + (index - 4) * 8 + 1;
+  return S.gpr + index * 8;
+}
