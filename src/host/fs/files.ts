@@ -1,0 +1,145 @@
+import { readSync, readvSync, writeSync, writevSync } from 'node:fs';
+import { EBADF, EFBIG, EINVAL, EISDIR, ENFILE, ENOTDIR } from '../../fuse/errno.ts';
+import type { Dirent, DirentOffset, DirentSink, Entry, OpenReply } from '../../fuse/file-system.ts';
+import { newEntry } from '../../fuse/records.ts';
+import type { Inode } from './inode-table.ts';
+import {
+  O_ACCMODE,
+  O_APPEND,
+  O_DIRECTORY,
+  O_DSYNC,
+  O_NOATIME,
+  O_NOCTTY,
+  O_NONBLOCK,
+  O_SYNC,
+  O_TRUNC,
+  S_IFDIR,
+  S_IFREG,
+} from './linux.ts';
+import { errorOf } from './node-calls.ts';
+import { killPriv } from './ownership.ts';
+import { NO_NODE, type Share } from './share.ts';
+
+const IOV_MAX = 1024;
+const KEPT_FLAGS = O_ACCMODE | O_APPEND | O_TRUNC | O_DSYNC | O_SYNC;
+
+/**
+ * Flags for the host of an open by the guest; -EINVAL for nonsense. Only flags known to be harmless pass. O_NONBLOCK
+ * is added because some regular files, such as /proc/kmsg, would otherwise make a read wait, and the machine with it.
+ */
+export function hostOpenFlags(flags: number): number {
+  if ((flags & O_ACCMODE) === O_ACCMODE) return -EINVAL;
+  const privileged = process.geteuid?.() === 0;
+  return (flags & (privileged ? KEPT_FLAGS | O_NOATIME : KEPT_FLAGS)) | O_NONBLOCK | O_NOCTTY;
+}
+
+/** Opens a regular file by its inode. Nothing else is ever opened: a pipe would block, a device is not a shared file. */
+export function openInode(share: Share, inode: Inode, flags: number, kill: boolean, reply: OpenReply): number {
+  if (inode.type !== S_IFREG) return inode.type === S_IFDIR ? -EISDIR : -EINVAL;
+  if (!share.hasRoom()) return -ENFILE;
+  const hostFlags = hostOpenFlags(flags);
+  if (hostFlags < 0) return hostFlags;
+  const held = share.inodes.fd(inode);
+  if (held < 0) return held;
+  const fd = share.calls.reopen(held, hostFlags, 0);
+  if (fd < 0) return fd;
+  if (kill && flags & O_TRUNC) killPriv(share, fd);
+  reply.fh = share.handles.add({ fd, inode, stream: null });
+  reply.openFlags = 0;
+  return 0;
+}
+
+export function openDirectory(share: Share, nodeid: number, reply: OpenReply): number {
+  const inode = share.node(nodeid);
+  if (inode === undefined) return NO_NODE;
+  if (inode.type !== S_IFDIR) return -ENOTDIR;
+  if (!share.hasRoom()) return -ENFILE;
+  const held = share.inodes.fd(inode);
+  if (held < 0) return held;
+  const fd = share.calls.reopen(held, O_DIRECTORY | O_NONBLOCK, 0);
+  if (fd < 0) return fd;
+  reply.fh = share.handles.add({ fd, inode, stream: share.calls.openStream(fd) });
+  reply.openFlags = 0;
+  return 0;
+}
+
+export function release(share: Share, nodeid: number, fh: number): number {
+  const handle = share.handles.get(fh, nodeid);
+  if (handle === undefined) return -EBADF;
+  share.handles.remove(fh);
+  handle.stream?.close();
+  share.calls.close(handle.fd);
+  return 0;
+}
+
+export function read(share: Share, nodeid: number, fh: number, into: readonly Uint8Array[], offset: number): number {
+  const handle = share.handles.get(fh, nodeid);
+  if (handle === undefined) return -EBADF;
+  const [first] = into;
+  if (first === undefined) return 0;
+  try {
+    if (into.length === 1) return readSync(handle.fd, first, 0, first.length, offset);
+    return readvSync(handle.fd, into.slice(0, IOV_MAX), offset);
+  } catch (error) {
+    return errorOf(error);
+  }
+}
+
+export function write(
+  share: Share,
+  nodeid: number,
+  fh: number,
+  from: readonly Uint8Array[],
+  offset: number,
+  kill: boolean,
+): number {
+  const handle = share.handles.get(fh, nodeid);
+  if (handle === undefined) return -EBADF;
+  if (offset > Number.MAX_SAFE_INTEGER) return -EFBIG;
+  const [first] = from;
+  if (first === undefined) return 0;
+  try {
+    if (kill) killPriv(share, handle.fd);
+    if (from.length === 1) return writeSync(handle.fd, first, 0, first.length, offset);
+    return writevSync(handle.fd, from.slice(0, IOV_MAX), offset);
+  } catch (error) {
+    return errorOf(error);
+  }
+}
+
+const dirent: Dirent = {
+  inoLow: 0,
+  inoHigh: 0,
+  offLow: 0,
+  offHigh: 0,
+  type: 0,
+  name: new Uint8Array(0),
+};
+const entry: Entry = newEntry();
+
+/** Lists a directory into the sink; for READDIRPLUS every entry but "." and ".." is also looked up. */
+export function readDirectory(
+  share: Share,
+  nodeid: number,
+  fh: number,
+  offset: DirentOffset,
+  sink: DirentSink,
+): number {
+  const handle = share.handles.get(fh, nodeid);
+  const stream = handle?.stream;
+  if (handle === undefined || stream === null || stream === undefined) return -EBADF;
+  const moved = stream.seek(offset);
+  if (moved < 0) return moved;
+  for (let listed = false; ; listed = true) {
+    const found = stream.peek(dirent);
+    if (found < 0 && !listed) return found;
+    if (found <= 0 || !sink.fits(dirent.name.length)) return 0;
+    const known = sink.plus && !isDots(dirent.name) && share.lookup(handle.inode, dirent.name, entry) === 0;
+    sink.add(dirent, known ? entry : null);
+    stream.advance();
+  }
+}
+
+function isDots(name: Uint8Array): boolean {
+  return name[0] === 0x2e && (name.length === 1 || (name.length === 2 && name[1] === 0x2e));
+}

@@ -1,0 +1,44 @@
+import type { DirectoryStream } from './host-calls.ts';
+import type { Inode } from './inode-table.ts';
+
+/** A file or directory the guest has open. */
+export interface Handle {
+  readonly fd: number;
+  readonly inode: Inode;
+  /** Set for directories. */
+  readonly stream: DirectoryStream | null;
+}
+
+/** Open handles by the number the guest knows. A number is never used twice, so a stale one finds nothing. */
+export class HandleTable {
+  readonly #handles = new Map<number, Handle>();
+  #next = 1;
+
+  get size(): number {
+    return this.#handles.size;
+  }
+
+  add(handle: Handle): number {
+    const fh = this.#next++;
+    this.#handles.set(fh, handle);
+    return fh;
+  }
+
+  /** The handle if it is open and belongs to that node. */
+  get(fh: number, nodeid: number): Handle | undefined {
+    const handle = this.#handles.get(fh);
+    return handle !== undefined && handle.inode.nodeid === nodeid ? handle : undefined;
+  }
+
+  remove(fh: number): void {
+    this.#handles.delete(fh);
+  }
+
+  /** Empties the table; the caller closes what it gets. */
+  *drain(): Generator<Handle> {
+    for (const [fh, handle] of this.#handles) {
+      this.#handles.delete(fh);
+      yield handle;
+    }
+  }
+}
