@@ -18,6 +18,8 @@ export interface KernelSpec {
   readonly console?: string;
   /** Words put after the default command line. */
   readonly extraArguments: readonly string[];
+  /** Words that spare the guest work at boot; absent: the machine's own list; empty: upstream's exact line. */
+  readonly tuning?: readonly string[];
 }
 
 /** A host directory, or nothing but an overlay, under a tag. */
@@ -58,16 +60,24 @@ export interface PortSpec {
   readonly output: 'stdout' | 'stderr' | 'log' | 'none';
 }
 
-/** The process the machine exists for. */
+/** The process the machine exists for: what the init program is told. */
 export interface WorkloadSpec {
+  /** Program and arguments. */
   readonly command: readonly string[];
-  /** `NAME=value`, complete: nothing is added. */
-  readonly env: readonly string[];
+  /** Complete: nothing is added in the guest. */
+  readonly env: Readonly<Record<string, string>>;
   readonly workdir: string;
-  readonly hostname?: string;
-  readonly rlimits: readonly string[];
-  readonly user?: { readonly uid: number; readonly gid: number };
+  readonly hostname: string | undefined;
+  readonly rlimits: readonly RlimitSpec[];
+  readonly user: { readonly uid: number; readonly gid: number } | undefined;
   readonly mounts: readonly MountSpec[];
+}
+
+/** A limit by its Linux number. */
+export interface RlimitSpec {
+  readonly resource: number;
+  readonly soft: bigint;
+  readonly hard: bigint;
 }
 
 /** A share that the init program mounts. */

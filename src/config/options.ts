@@ -1,0 +1,94 @@
+/** What a user asks for. Everything but the command has a default; `resolveConfig` checks it and fills it in. */
+export interface MachineOptions {
+  /** Host directory that becomes the guest's `/`; shorthand for a share with the root tag. */
+  readonly root?: string;
+  /** Whether the guest may change the root directory; enforced on the host. */
+  readonly readOnly?: boolean;
+  /** Program (absolute, or found through the guest's PATH) and its arguments. */
+  readonly command: readonly string[];
+  /** Variables of the guest's environment, over a small default one. */
+  readonly env?: Readonly<Record<string, string>> | readonly string[];
+  /** Absolute directory in the guest; default `/`. */
+  readonly workdir?: string;
+  readonly hostname?: string;
+  /** Resource limits, each `ID=CUR:MAX` with Linux numbers. */
+  readonly rlimits?: readonly string[];
+  /** User and group of the process in the guest; default 0. */
+  readonly user?: { readonly uid: number; readonly gid: number };
+  /** Guest memory in MiB; default 512. */
+  readonly memoryMiB?: number;
+  /** Virtual CPUs; one works today. */
+  readonly vcpus?: number;
+  /** Host directories mounted in the guest. */
+  readonly volumes?: readonly VolumeOptions[];
+  /** File-sharing devices under tags of your own; the guest mounts them itself. */
+  readonly shares?: readonly ShareOptions[];
+  /** The console of the command; false for none at all. */
+  readonly console?: ConsoleOptions | false;
+  /** Further consoles, in order of their devices. */
+  readonly extraConsoles?: readonly ConsoleOptions[];
+  readonly kernel?: KernelOptions;
+  /** Where guest instructions run; default `auto`. */
+  readonly engine?: 'auto' | 'kvm' | 'soft';
+}
+
+/** A host directory at a place in the guest. */
+export interface VolumeOptions {
+  readonly hostPath: string;
+  /** Absolute; the directory must exist in the guest's root. */
+  readonly guestPath: string;
+  readonly readOnly?: boolean;
+}
+
+/** One virtio-fs device. */
+export interface ShareOptions {
+  /** 1 to 36 bytes of UTF-8; the tag `/dev/root` makes it the root. */
+  readonly tag: string;
+  /** A host directory, or null for an empty file system that lives in overlay entries only. */
+  readonly path: string | null;
+  readonly readOnly?: boolean;
+  /** Whether a root share gets the init program laid over it; default true. */
+  readonly init?: boolean;
+  readonly overlay?: readonly OverlayOptions[];
+}
+
+/** A virtual file or directory laid over a share; the host directory is not touched. */
+export interface OverlayOptions {
+  /** Path inside the share; one leading slash is ignored. */
+  readonly path: string;
+  /** The file's bytes; absent for a directory. */
+  readonly data?: Uint8Array;
+  /** Permission bits. */
+  readonly mode: number;
+  /** The name disappears after it was opened once. */
+  readonly oneShot?: boolean;
+}
+
+/**
+ * One virtio console and how its three standard streams reach the host: as parts of the guest's terminal, as separate
+ * ports, or not at all. The first console carries the command's streams.
+ */
+export interface ConsoleOptions {
+  readonly input?: StreamKind;
+  readonly output?: StreamKind;
+  readonly error?: StreamKind;
+  /** Initial size of the terminal, when a stream is one. */
+  readonly size?: { readonly columns: number; readonly rows: number };
+  /** A host file, created or truncated, that receives a copy of what the console itself prints. */
+  readonly logFile?: string;
+  /** A host file, created or truncated, that takes the place of all three streams; there is no input then. */
+  readonly outputFile?: string;
+}
+
+/** `terminal`: the console itself; `pipe` (default): a port of its own; `none`: absent. */
+export type StreamKind = 'terminal' | 'pipe' | 'none';
+
+/** Which kernel boots. */
+export interface KernelOptions {
+  /** A libkrunfw library; default: found by the kernel provider. */
+  readonly firmware?: string;
+  /** What replaces the value of the kernel's `console=` argument, for example `hvc1`. */
+  readonly console?: string;
+  /** Words put after the default command line. */
+  readonly extraArguments?: readonly string[];
+}

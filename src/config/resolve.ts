@@ -1,0 +1,68 @@
+import { MiB } from '../base/units.ts';
+import { checkChoice, checkInteger, checkKeys, checkText, checkWords, refuse } from './checks.ts';
+import { resolveConsoles } from './consoles.ts';
+import type { KernelOptions, MachineOptions } from './options.ts';
+import { ROOT_TAG, resolveShares } from './shares.ts';
+import type { KernelSpec, MachineSpec } from './spec.ts';
+import { resolveWorkload } from './workload.ts';
+
+/** Guest memory that a machine has when nobody says otherwise. */
+const MEMORY_MIB = 512;
+/** Below this a libkrunfw kernel does not reach its init. */
+const MEMORY_MIB_MIN = 48;
+/** RAM and kernel lie below the device windows. */
+const MEMORY_MIB_MAX = 3072;
+/** Several need one thread per CPU, which the engine does not have yet. */
+const VCPUS_MAX = 1;
+
+const KNOWN: readonly (keyof MachineOptions)[] = [
+  ...(['root', 'readOnly', 'command', 'env', 'workdir', 'hostname', 'rlimits', 'user', 'memoryMiB', 'vcpus'] as const),
+  ...(['volumes', 'shares', 'console', 'extraConsoles', 'kernel', 'engine'] as const),
+];
+
+/**
+ * Checks what the user asks for and fills in the rest.
+ *
+ * @param others names of further options that belong to the caller and are not looked at
+ * @throws {KrunError} ERR_INVALID_OPTION, with the option's name in the message
+ */
+export function resolveConfig(options: MachineOptions, others: readonly string[] = []): MachineSpec {
+  checkKeys('the options', options, [...KNOWN, ...others]);
+  const spec: MachineSpec = {
+    engine: checkChoice('engine', options.engine ?? 'auto', ['auto', 'kvm', 'soft']),
+    vm: {
+      memoryBytes: checkInteger('memoryMiB', options.memoryMiB ?? MEMORY_MIB, MEMORY_MIB_MIN, MEMORY_MIB_MAX) * MiB,
+      vcpus: checkInteger('vcpus', options.vcpus ?? 1, 1, VCPUS_MAX),
+    },
+    kernel: resolveKernel(options.kernel ?? {}),
+    shares: resolveShares(options),
+    consoles: resolveConsoles(options),
+    workload: resolveWorkload(options),
+  };
+  if (!spec.shares.some(({ tag }) => tag === ROOT_TAG)) {
+    refuse(
+      'the options',
+      'there is no root',
+      'set root to a host directory that holds a Linux system, for example "/"',
+    );
+  }
+  return deepFreeze(spec);
+}
+
+function resolveKernel(kernel: KernelOptions): KernelSpec {
+  checkKeys('kernel', kernel, ['firmware', 'console', 'extraArguments']);
+  const { firmware, console, extraArguments } = kernel;
+  const [consoleWord] = checkWords('kernel.console', console === undefined ? [] : [console]);
+  return {
+    ...(firmware !== undefined && { firmware: checkText('kernel.firmware', firmware) }),
+    ...(consoleWord !== undefined && { console: consoleWord }),
+    extraArguments: checkWords('kernel.extraArguments', extraArguments),
+  };
+}
+
+/** Overlay data stays as it is: bytes cannot be frozen, and copying an image would cost. */
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value;
+  for (const item of Object.values(value)) deepFreeze(item);
+  return Object.freeze(value);
+}
