@@ -28,20 +28,21 @@ const kernel: KernelImage = { bytes: new Uint8Array(0x1490000), loadAddress: 0x1
 
 test('RAM is what the user asked for plus the kernel and what lies below it', () => {
   const expected = 0x1000000 + 0x1490000 + 512 * MIB;
-  assert.deepEqual(computeMemoryLayout(512, kernel), { lowBytes: expected, highBytes: 0, ramEnd: expected });
+  assert.deepEqual(computeMemoryLayout(512 * MIB, kernel), { lowBytes: expected, highBytes: 0, ramEnd: expected });
 });
 
 test('RAM that would reach the device window at 0xd0000000 continues at 4 GiB', () => {
-  assert.deepEqual(computeMemoryLayout(4096, kernel), {
+  assert.deepEqual(computeMemoryLayout(4096 * MIB, kernel), {
     lowBytes: 0xd0000000,
     highBytes: 0x30000000,
     ramEnd: 0x130000000,
   });
-  assert.equal(computeMemoryLayout(3328, kernel).lowBytes, 0xd0000000);
+  assert.equal(computeMemoryLayout(3328 * MIB, kernel).lowBytes, 0xd0000000);
+  assert.equal(computeMemoryLayout(512 * MIB + 1, kernel).lowBytes, 0x2490000 + 512 * MIB + 0x1000, 'whole pages');
 });
 
 test('a guest smaller than its kernel is refused with ERR_MEMORY_SIZE', () => {
-  assert.throws(() => computeMemoryLayout(16, kernel), { code: 'ERR_MEMORY_SIZE' });
+  assert.throws(() => computeMemoryLayout(16 * MIB, kernel), { code: 'ERR_MEMORY_SIZE' });
   assert.throws(() => computeMemoryLayout(0, kernel), { code: 'ERR_MEMORY_SIZE' });
   assert.throws(() => computeMemoryLayout(1.5, kernel), { code: 'ERR_MEMORY_SIZE' });
 });
@@ -56,7 +57,7 @@ test('a kernel image must be page-aligned, above 1 MiB, not empty, and hold its 
     { loadAddress: Number.NaN },
   ];
   for (const change of bad) {
-    assert.throws(() => computeMemoryLayout(512, { ...kernel, ...change }), { code: 'ERR_KERNEL_IMAGE' });
+    assert.throws(() => computeMemoryLayout(512 * MIB, { ...kernel, ...change }), { code: 'ERR_KERNEL_IMAGE' });
   }
 });
 

@@ -17,21 +17,19 @@ export interface MemoryLayout {
  * Lays out RAM around a kernel as libkrun does: what the user asked for starts after the kernel, what lies below
  * the kernel comes on top. RAM that would reach the device window continues at 4 GiB.
  *
+ * @param memoryBytes what the user asked for, rounded up to pages here
  * @throws {BootError} ERR_MEMORY_SIZE, ERR_KERNEL_IMAGE
  */
-export function computeMemoryLayout(memoryMiB: number, kernel: KernelImage): MemoryLayout {
+export function computeMemoryLayout(memoryBytes: number, kernel: KernelImage): MemoryLayout {
   checkKernelImage(kernel);
-  const asked = memoryMiB * MiB;
-  const kernelEnd = kernel.loadAddress + alignUp(kernel.bytes.length, 4096);
-  if (!Number.isSafeInteger(memoryMiB) || memoryMiB < 1) {
-    throw new BootError('ERR_MEMORY_SIZE', `Cannot lay out guest memory: size is ${memoryMiB} MiB`);
+  if (!Number.isSafeInteger(memoryBytes) || memoryBytes < 1) {
+    throw new BootError('ERR_MEMORY_SIZE', `Cannot lay out guest memory: size is ${memoryBytes} bytes`);
   }
+  const asked = alignUp(memoryBytes, PAGE_BYTES);
+  const kernelEnd = kernel.loadAddress + alignUp(kernel.bytes.length, PAGE_BYTES);
   if (asked < kernelEnd) {
-    const needed = Math.ceil(kernelEnd / MiB);
-    throw new BootError(
-      'ERR_MEMORY_SIZE',
-      `Cannot fit the kernel: it needs ${needed} MiB, the guest has ${memoryMiB} MiB`,
-    );
+    const state = `it needs ${Math.ceil(kernelEnd / MiB)} MiB, the guest has ${Math.floor(asked / MiB)} MiB`;
+    throw new BootError('ERR_MEMORY_SIZE', `Cannot fit the kernel: ${state}`);
   }
   if (kernelEnd > MMIO_WINDOW_START) {
     throw new BootError(
@@ -45,3 +43,5 @@ export function computeMemoryLayout(memoryMiB: number, kernel: KernelImage): Mem
   const highBytes = end - lowBytes;
   return { lowBytes, highBytes, ramEnd: highBytes > 0 ? FOUR_GIB + highBytes : lowBytes };
 }
+
+const PAGE_BYTES = 4096;

@@ -1,0 +1,42 @@
+import type { Clock } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import type { KernelImage } from '../boot/kernel-image.ts';
+import type { SerialBackend } from '../devices/legacy/uart.ts';
+import type { MemoryDiscarder } from '../devices/virtio-balloon/backend.ts';
+import type { ConsoleBackend } from '../devices/virtio-console/index.ts';
+import type { SharedDirectory } from '../devices/virtio-fs/backend.ts';
+import type { ByteSource } from '../devices/virtio-rng/index.ts';
+
+/** Everything a machine needs from outside, opened. The machine closes none of it. */
+export interface MachineResources {
+  readonly kernel: GuestKernel;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly entropy: ByteSource;
+  readonly balloon: MemoryDiscarder;
+  /** In the order of `MachineSpec.consoles`. */
+  readonly consoles: readonly ConsoleBackend[];
+  /** In the order of `MachineSpec.shares`. */
+  readonly shares: readonly Omit<SharedDirectory, 'onExitCode'>[];
+  /** COM1 and on. */
+  readonly serials?: readonly SerialBackend[];
+  /** Ticks of the guest's time-stamp counter per millisecond. */
+  readonly tscKHz: number;
+  readonly initWords?: InitWords;
+  /** See `MmioTransportOptions.schedule`. */
+  readonly schedule?: (task: () => void) => void;
+}
+
+/** A kernel, and what its builder decided that a loader must know. */
+export interface GuestKernel extends KernelImage {
+  /** Bytes of command line it keeps, NUL included; default 2048. */
+  readonly commandLineSize?: number;
+}
+
+/** What goes to the guest's init by the kernel's command line; words are quoted where they need it. */
+export interface InitWords {
+  /** Such as `KRUN_INIT=/bin/sh`. */
+  readonly environment?: readonly string[];
+  /** After ` -- `. */
+  readonly arguments?: readonly string[];
+}

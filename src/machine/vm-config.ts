@@ -1,0 +1,27 @@
+import { MiB } from '../base/units.ts';
+import { computeMemoryLayout } from '../boot/memory-layout.ts';
+import type { KernelImage } from '../boot/kernel-image.ts';
+import { MP_CPUS_MAX } from '../boot/mp-table.ts';
+import type { MachineSpec } from '../config/spec.ts';
+import type { VmConfig } from '../hypervisor/contract.ts';
+import { MachineError } from './machine-error.ts';
+
+/**
+ * What to ask a hypervisor for, so that `assemble` finds room for everything.
+ *
+ * @throws {MachineError} ERR_MEMORY_SIZE, ERR_VCPU_COUNT   @throws {BootError} the kernel and the memory do not fit
+ */
+export function vmConfigFor({ vm }: Pick<MachineSpec, 'vm'>, kernel: KernelImage): VmConfig {
+  const { lowBytes, highBytes } = computeMemoryLayout(vm.memoryBytes, kernel);
+  if (highBytes > 0) {
+    const found = `${Math.ceil(vm.memoryBytes / MiB)} MiB and the kernel reach beyond 0xd0000000, where devices begin`;
+    throw new MachineError('ERR_MEMORY_SIZE', `Cannot lay out guest memory: ${found}`);
+  }
+  if (!(vm.vcpus >= 1 && vm.vcpus <= MP_CPUS_MAX)) {
+    throw new MachineError(
+      'ERR_VCPU_COUNT',
+      `Cannot make a machine of ${vm.vcpus} vCPUs: it holds 1 to ${MP_CPUS_MAX}`,
+    );
+  }
+  return { memoryBytes: lowBytes, vcpus: vm.vcpus };
+}
