@@ -149,8 +149,8 @@ static void store_result(const ucontext_t *uc) {
   r->out.vector = g[REG_TRAPNO];
   r->out.error = g[REG_ERR];
   r->out.cr2 = g[REG_TRAPNO] == 14 ? g[REG_CR2] : 0;
-  /* INT3 of the filling is the normal end, unless the instruction under test is itself INT3. */
-  if (r->out.vector == 3 && r->out.rip - 1 != (uint64_t)instruction &&
+  /* INT3 of the filling is the normal end, unless it stands inside the instruction under test. */
+  if (r->out.vector == 3 && r->out.rip - 1 - (uint64_t)instruction >= last_length &&
       r->out.rip - 1 - header.code < PAGE) {
     r->out.vector = NO_VECTOR;
     r->out.error = 0;

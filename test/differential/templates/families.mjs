@@ -1,6 +1,7 @@
 import { alu } from './alu.mjs';
 import { bits } from './bits.mjs';
 import { control } from './control.mjs';
+import { invalid } from './invalid.mjs';
 import { move } from './move.mjs';
 import { muldiv } from './muldiv.mjs';
 import { mmxInteger, sseInteger } from './packed-integer.mjs';
@@ -10,6 +11,8 @@ import { sseFloat } from './sse-float.mjs';
 import { sseMove } from './sse-move.mjs';
 import { stack } from './stack.mjs';
 import { string } from './string.mjs';
+import { x87, x87Transcendental } from './x87.mjs';
+import { x87State } from './x87-state.mjs';
 
 /** Every family is one file of recorded vectors. */
 export const FAMILIES = {
@@ -27,4 +30,8 @@ export const FAMILIES = {
   sse4,
   crypto,
   mmx: mmxInteger,
+  x87,
+  'x87-state': x87State,
+  'x87-transcendental': x87Transcendental,
+  invalid,
 };
