@@ -22,7 +22,7 @@ export interface VectorTemplate {
   readonly name: string;
   /** CPUID feature without which the instruction is not available, "" for the x86-64 baseline. */
   readonly feature: string;
-  /** Units in the last place by which ST registers may differ from silicon; 0 demands equality. */
+  /** Units in the last place by which ST registers and single-precision lanes may differ; 0 demands equality. */
   readonly toleranceUlps: number;
 }
 

@@ -5,9 +5,11 @@ import { invalid } from './invalid.mjs';
 import { move } from './move.mjs';
 import { muldiv } from './muldiv.mjs';
 import { mmxInteger, sseInteger } from './packed-integer.mjs';
+import { prefixes } from './prefixes.mjs';
+import { segment } from './segment.mjs';
 import { shift } from './shift.mjs';
 import { crypto, sse4 } from './sse4.mjs';
-import { sseFloat } from './sse-float.mjs';
+import { sseApproximate, sseFloat } from './sse-float.mjs';
 import { sseMove } from './sse-move.mjs';
 import { stack } from './stack.mjs';
 import { string } from './string.mjs';
@@ -25,6 +27,7 @@ export const FAMILIES = {
   stack,
   string,
   'sse-float': sseFloat,
+  'sse-approximate': sseApproximate,
   'sse-move': sseMove,
   'sse-integer': sseInteger,
   sse4,
@@ -34,4 +37,6 @@ export const FAMILIES = {
   'x87-state': x87State,
   'x87-transcendental': x87Transcendental,
   invalid,
+  prefixes,
+  segment,
 };

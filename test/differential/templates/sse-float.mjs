@@ -189,3 +189,18 @@ function control() {
     { name: 'STMXCSR', opcode: [0x0f, 0xae], digit: 3, rm: mem(4), setup: chooseMxcsr },
   ];
 }
+
+/** RCP and RSQRT, whose results processors may choose within a relative error of 1.5 * 2**-12. */
+export function sseApproximate() {
+  const list = [
+    ['RSQRT', 0x52],
+    ['RCP', 0x53],
+  ];
+  // Twice the allowed error, in units of the last place at the lower end of a binade.
+  const toleranceUlps = 2 * 2 * 1.5 * 2 ** 11;
+  return list.flatMap(([name, opcode]) =>
+    [TYPES[0], TYPES[2]].flatMap(([suffix, prefixes, domain, size]) =>
+      xmmPair({ ...FLOAT, name: `${name}${suffix}`, toleranceUlps, prefixes, opcode: [0x0f, opcode] }, size, domain),
+    ),
+  );
+}

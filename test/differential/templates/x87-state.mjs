@@ -59,7 +59,8 @@ function pokeEnvironment(g, half) {
 }
 
 function fxImages() {
-  const target = (g) => SPAN.address + 16 * g.random.below((SPAN.length - 512) / 16 + 1) + (g.random.percent(10) ? 8 : 0);
+  const target = (g) =>
+    SPAN.address + 16 * g.random.below((SPAN.length - 512) / 16 + 1) + (g.random.percent(10) ? 8 : 0);
   const setup = (g) => {
     chooseX87(g);
     chooseMxcsr(g);

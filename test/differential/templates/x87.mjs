@@ -16,7 +16,15 @@ const ARITHMETIC = ['FADD', 'FMUL', 'FCOM', 'FCOMP', 'FSUB', 'FSUBR', 'FDIV', 'F
 
 /** x87 without transcendental functions. */
 export function x87() {
-  return [...arithmetic(), ...loadsAndStores(), ...registerForms(), ...comparisons(), ...constants(), ...unary(), ...control()];
+  return [
+    ...arithmetic(),
+    ...loadsAndStores(),
+    ...registerForms(),
+    ...comparisons(),
+    ...constants(),
+    ...unary(),
+    ...control(),
+  ];
 }
 
 /**
@@ -39,10 +47,10 @@ export function chooseX87(g) {
 }
 
 /** A register form: escape byte and second byte, with ST(i) in its low bits. */
-function withSt(t, escape, second) {
+function withSt(t, first, second) {
   return {
     ...t,
-    opcode: [escape, second],
+    opcode: [first, second],
     low3: { file: 'st' },
     prepare: (g) => {
       if (g.numbers.low3 > 1) g.state.st.set(data(g.random, 'f80', 10), 10 * g.numbers.low3);
@@ -121,7 +129,7 @@ function registerForms() {
     ['FCMOVNE', 0xdb, 0xc8],
     ['FCMOVNBE', 0xdb, 0xd0],
     ['FCMOVNU', 0xdb, 0xd8],
-  ].map(([name, escape, second]) => withSt({ ...OPEN, name }, escape, second));
+  ].map(([name, first, second]) => withSt({ ...OPEN, name }, first, second));
   return [...list, withSt({ ...ALL_OPEN, name: 'FFREE STi', count: 16 }, 0xdd, 0xc0)];
 }
 
