@@ -1,4 +1,5 @@
 import type { CpuState } from '../state/state.ts';
+import type { CpuModel } from '../state/cpuid.ts';
 import type { Mmu } from '../mmu/mmu.ts';
 import type { Instruction } from '../decode/instruction.ts';
 
@@ -7,6 +8,8 @@ export interface SystemCpu {
   readonly state: CpuState;
   readonly mmu: Mmu;
   readonly io: CpuIo;
+  /** What CPUID says, and with it which control bits and system instructions exist. */
+  readonly model: CpuModel;
   /** Linear address of the instruction that runs. */
   readonly instructionRip: bigint;
   /** Effective linear address of the instruction's memory operand. */
@@ -25,8 +28,10 @@ export interface SystemCpu {
 export interface CpuIo {
   portRead(port: number, bytes: 1 | 2 | 4): number;
   portWrite(port: number, bytes: 1 | 2 | 4, value: number): void;
-  /** Time-stamp counter now. */
+  /** The machine's time-stamp counter now, at CpuModel.tscHz. */
   tsc(): bigint;
+  /** Wall clock in nanoseconds since 1970, for kvmclock. */
+  wallClockNs(): bigint;
   /** MSRs of the local APIC (IA32_APIC_BASE, x2APIC, TSC deadline); undefined = #GP. */
   readApicMsr(index: number): bigint | undefined;
   writeApicMsr(index: number, value: bigint): boolean;
