@@ -20,6 +20,10 @@ test('records follow the order of the fields, lists keep theirs', () => {
   );
 });
 
+test('an environment may be a list, as execve(2) takes it', () => {
+  assert.equal(text({ env: ['A=1', 'B='] }), 'KRUN-EXEC-1\0env=A=1\0env=B=\0end\0');
+});
+
 test('a NUL anywhere is refused, because execve(2) would cut the string there', () => {
   // Otherwise a value could also smuggle in records of its own.
   for (const config of [{ args: ['a\0uid=0'] }, { env: { A: 'x\0' } }, { exec: '\0' }, { hostname: 'h\0' }])
@@ -29,6 +33,8 @@ test('a NUL anywhere is refused, because execve(2) would cut the string there', 
 test('environment names that would change meaning are refused', () => {
   assert.throws(() => encodeGuestConfig({ env: { '': 'x' } }), /environment variable/);
   assert.throws(() => encodeGuestConfig({ env: { 'A=B': 'x' } }), /environment variable/);
+  assert.throws(() => encodeGuestConfig({ env: ['A=1', 'B'] }), /environment variable/);
+  assert.throws(() => encodeGuestConfig({ env: ['=1'] }), /environment variable/);
 });
 
 test('numbers that the guest kernel cannot hold are refused', () => {

@@ -25,7 +25,8 @@ export interface GuestConfig {
   readonly args?: readonly string[];
   /** argv[0], where it is not `exec`. */
   readonly arg0?: string;
-  readonly env?: Readonly<Record<string, string>>;
+  /** Pairs, or strings of the form NAME=value; of equal names the last one counts. */
+  readonly env?: Readonly<Record<string, string>> | readonly string[];
   /** Starts from an empty environment instead of the kernel's HOME=/ and TERM=linux. */
   readonly clearEnv?: boolean;
   readonly workdir?: string;
@@ -63,7 +64,7 @@ function* lines(config: GuestConfig): Generator<string, void, void> {
   if (arg0 !== undefined) yield `arg0=${arg0}`;
   for (const arg of config.args ?? []) yield `arg=${arg}`;
   if (config.clearEnv === true) yield 'clearenv=';
-  for (const [name, value] of Object.entries(config.env ?? {})) yield `env=${variableName(name)}=${value}`;
+  for (const pair of pairs(config.env ?? [])) yield `env=${pair}`;
   if (workdir !== undefined) yield `workdir=${workdir}`;
   if (hostname !== undefined) yield `hostname=${hostname}`;
   for (const { resource, soft, hard } of config.rlimits ?? [])
@@ -86,8 +87,16 @@ const U64_MAX = 2n ** 64n - 1n;
 /** 2**32 - 1 means "unchanged" to setuid(2) and its kin. */
 const ID_MAX = 2 ** 32 - 2;
 
+function pairs(env: NonNullable<GuestConfig['env']>): readonly string[] {
+  const isList = (value: typeof env): value is readonly string[] => Array.isArray(value);
+  const list = isList(env) ? env : Object.entries(env).map(([name, value]) => `${variableName(name)}=${value}`);
+  const bad = list.find((pair) => pair.indexOf('=') < 1);
+  if (bad !== undefined) throw new RangeError(`Cannot set environment variable "${bad}": not NAME=value`);
+  return list;
+}
+
 function variableName(name: string): string {
-  if (name === '' || name.includes('=')) throw new RangeError(`Cannot set environment variable "${name}": bad name`);
+  if (name.includes('=')) throw new RangeError(`Cannot set environment variable "${name}": its name has a "="`);
   return name;
 }
 
