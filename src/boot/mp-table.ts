@@ -33,6 +33,7 @@ export function mpTable(vcpus: number): Uint8Array {
   return Uint8Array.from([...floatingPointer(), ...header, ...entries.flat()]);
 }
 
+/** Puts the table where a kernel looks for it: in the last KiB of base memory. */
 export function writeMpTable(memory: GuestMemory, vcpus: number): void {
   memory.write(BOOT.ebda, mpTable(vcpus));
 }

@@ -28,7 +28,7 @@ export function slotAt(index: number): Slot {
   return { gpa: VIRTIO_MMIO.base + index * VIRTIO_MMIO.stride, irq };
 }
 
-/** The word by which the kernel finds the device. @spec LINUX-PARAMS "virtio_mmio.device=" */
+/** The word by which the kernel finds the device. @spec LINUX-CMDLINE "virtio_mmio.device=" */
 export function slotWord({ gpa, irq }: Slot): string {
   return `virtio_mmio.device=4K@0x${gpa.toString(16).padStart(8, '0')}:${irq}`;
 }

@@ -5,7 +5,7 @@ import type { AccessSize, BusDevice } from '../../bus/bus.ts';
 /** The ports the device answers; index and data are the first two. */
 export const CMOS_PORTS = { base: 0x70, length: 8 } as const;
 
-/** Register numbers. @spec MC146818A */
+/** Register numbers. @spec MC146818 */
 const RTC = {
   seconds: 0x00,
   minutes: 0x02,
@@ -46,9 +46,9 @@ export interface CmosOptions {
  * CMOS memory and clock. The time is the host's, in UTC; what the guest sets it to is dropped.
  * Only byte accesses mean anything.
  *
- * @spec MC146818A
+ * @spec MC146818
  * @quirk upstream has memory sizes and no clock; a guest that asks gets the right time here
- * @unsupported MC146818A alarm, periodic and update-ended interrupts
+ * @unsupported MC146818 alarm, periodic and update-ended interrupts
  */
 export class Cmos implements BusDevice {
   readonly #clock: Clock;

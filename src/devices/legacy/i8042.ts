@@ -7,7 +7,7 @@ export const I8042_IRQ = 1;
 const DATA = 0;
 const COMMAND = 4;
 
-/** Controller commands. @spec IBM-PS2 "Keyboard and Auxiliary Device Controller" */
+/** Controller commands. They are those of the PS/2 controller. */
 const COMMANDS = {
   readControlByte: 0x20,
   writeControlByte: 0x60,

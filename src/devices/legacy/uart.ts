@@ -9,7 +9,7 @@ export const COM_PORTS = [
 ] as const;
 export const UART_PORT_COUNT = 8;
 
-/** Register offsets. @spec PC16550D §8.0 */
+/** Register offsets. @spec NS16550 §8.0 */
 const DATA = 0; // RBR, THR; divisor low
 const IER = 1; // divisor high
 const IIR_FCR = 2;
@@ -64,9 +64,9 @@ export interface UartState {
 
 /**
  * A 16550A serial port. Sending takes no time. The interrupt line follows what is pending, and drops for a moment
- * between two reasons, so that edge-triggered inputs see each. @spec PC16550D
+ * between two reasons, so that edge-triggered inputs see each. @spec NS16550
  * @quirk IIR shows enabled FIFOs always, as upstream's does
- * @unsupported PC16550D modem-status, line-status and timeout interrupts
+ * @unsupported NS16550 modem-status, line-status and timeout interrupts
  */
 export class Uart implements BusDevice {
   readonly #irq: IrqLine;

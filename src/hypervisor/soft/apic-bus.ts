@@ -1,5 +1,3 @@
-import type { Lapic } from './lapic.ts';
-
 /** Delivery modes of ICR, LVT, redirection entries and MSI. @spec SDM-3A §11.6.1 */
 export const DELIVERY = { fixed: 0, lowest: 1, smi: 2, nmi: 4, init: 5, startup: 6, extInt: 7 } as const;
 
@@ -16,13 +14,24 @@ export interface ApicMessage {
   wide: boolean;
 }
 
+/** A record to fill. */
 export function apicMessage(): ApicMessage {
   return { vector: 0, delivery: 0, logical: false, level: false, destination: 0, wide: false };
 }
 
+/** A local APIC as the bus sees it. */
+export interface ApicTarget {
+  readonly softwareEnabled: boolean;
+  readonly processorPriority: number;
+  /** Whether a message is for this processor. */
+  matches(message: ApicMessage): boolean;
+  /** @returns false when it was refused */
+  accept(message: ApicMessage): boolean;
+}
+
 /** What connects local APICs with each other, with the IOAPIC and with message-signalled interrupts. */
 export class ApicBus {
-  readonly lapics: Lapic[] = [];
+  readonly lapics: ApicTarget[] = [];
   /** Set by the IOAPIC: a level-triggered vector ended. */
   onLevelEoi: (vector: number) => void = () => {};
 
@@ -37,12 +46,12 @@ export class ApicBus {
   }
 
   /** All but self, or all: the ICR's destination shorthands. */
-  broadcast(message: ApicMessage, except: Lapic | undefined): void {
+  broadcast(message: ApicMessage, except: ApicTarget | undefined): void {
     for (const lapic of this.lapics) if (lapic !== except) lapic.accept(message);
   }
 
   #deliverLowest(message: ApicMessage): boolean {
-    let best: Lapic | undefined;
+    let best: ApicTarget | undefined;
     for (const lapic of this.lapics) {
       if (!lapic.matches(message) || !lapic.softwareEnabled) continue;
       if (best === undefined || lapic.processorPriority < best.processorPriority) best = lapic;

@@ -3,7 +3,7 @@ import { type ApicBus, apicMessage, DELIVERY } from './apic-bus.ts';
 
 export const IOAPIC_PINS = 24;
 
-/** Registers behind the index register. @spec INTEL-82093AA §3.2 */
+/** Registers behind the index register. @spec I82093AA §3.2 */
 const IOAPICID = 0x00;
 const IOAPICVER = 0x01;
 const IOAPICARB = 0x02;
@@ -32,7 +32,7 @@ export interface IoapicState {
 
 /**
  * The I/O APIC: 24 pins, each routed to local APICs by its redirection entry. An edge on a masked pin is lost, as
- * on the chip; a level is seen when the pin is unmasked. @spec INTEL-82093AA
+ * on the chip; a level is seen when the pin is unmasked. @spec I82093AA
  */
 export class Ioapic implements BusDevice {
   readonly #bus: ApicBus;

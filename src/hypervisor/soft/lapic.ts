@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
-import { type ApicBus, type ApicMessage, apicMessage, DELIVERY } from './apic-bus.ts';
+import { type ApicBus, type ApicMessage, type ApicTarget, apicMessage, DELIVERY } from './apic-bus.ts';
 import {
   APIC,
   APIC_VERSION,
@@ -66,7 +66,7 @@ const LVT_ERROR = (APIC.LVT_ERROR - LVT_FIRST) >> 4;
  * One processor's local APIC. Registers are reached through `lapic-access.ts`, by page or by MSR.
  * Nothing here allocates per interrupt. @spec SDM-3A §11
  */
-export class Lapic {
+export class Lapic implements ApicTarget {
   readonly id: number;
   readonly timer: LapicTimer;
   signals: CpuSignals = { onInterrupt() {}, onNmi() {}, onInit() {}, onStartup() {} };

@@ -33,7 +33,7 @@ export interface PicState {
   readonly chips: readonly [PicChipState, PicChipState];
 }
 
-/** The two cascaded 8259A interrupt controllers of a PC. @spec INTEL-8259A */
+/** The two cascaded 8259A interrupt controllers of a PC. @spec I8259A */
 export class Pic {
   readonly #chips: [PicChipState, PicChipState] = [resetChip(), resetChip()];
   readonly #onOutput: (level: boolean) => void;

@@ -1,6 +1,6 @@
 import type { AccessSize, BusDevice, IrqLine } from '../../bus/bus.ts';
 
-/** Input clock of all three counters. @spec INTEL-8254 */
+/** Input clock of all three counters. @spec I8254 */
 export const PIT_HZ = 1_193_182;
 const NS_PER_TICK = 1e9 / PIT_HZ;
 
@@ -40,7 +40,7 @@ export interface PitState {
 
 /**
  * The 8254 interval timer. Counters are functions of the clock: nothing runs between accesses except what raises
- * IRQ 0. BCD counts as the chip does; gates of channels 0 and 1 are tied high. @spec INTEL-8254
+ * IRQ 0. BCD counts as the chip does; gates of channels 0 and 1 are tied high. @spec I8254
  * @quirk interrupts of channel 0 come at least 100 microseconds apart, and missed ones are dropped
  */
 export class Pit {
