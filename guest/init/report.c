@@ -10,12 +10,11 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/uio.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { EXIT_CODE_IOCTL = 0x7602, FUSE_MAGIC = 0x65735546, PIECES_MAX = 12 };
+enum { EXIT_CODE_IOCTL = 0x7602, PIECES_MAX = 12 };
 
 static int root_fd = -1;
 
@@ -43,11 +42,19 @@ void say(const char *first, ...) {
   if (writev(2, pieces, n) < 0) return; /* nowhere left to complain */
 }
 
+/* Asked of every root, because only the host can tell whether it listens; other file systems answer ENOTTY. */
 void report_exit_code(int code) {
-  struct statfs fs;
-  if (root_fd < 0 || fstatfs(root_fd, &fs) || fs.f_type != FUSE_MAGIC) return;
-  if (ioctl(root_fd, EXIT_CODE_IOCTL, (unsigned long)(unsigned)code))
-    say("Cannot report the exit code to the host: ", strerror(errno), NULL);
+  if (root_fd < 0) report_open_root();
+  if (root_fd >= 0 && (!ioctl(root_fd, EXIT_CODE_IOCTL, (unsigned long)(unsigned)code) || errno == ENOTTY)) return;
+  say("Cannot report the exit code to the host: ", strerror(errno), NULL);
+}
+
+static void short_sleep(void) { nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL); }
+
+/* What a slow host has not taken from the console yet would be lost in the reboot; a host that is gone must not hold it up. */
+static void drain_console(void) {
+  int waiting = 0;
+  for (int i = 0; i < 500 && !ioctl(2, TIOCOUTQ, &waiting) && waiting > 0; i++) short_sleep();
 }
 
 /* Ends what is still running, for a moment at most: a task stuck in the kernel must not keep the machine alive. */
@@ -58,7 +65,7 @@ static void kill_everything(void) {
     while ((gone = waitpid(-1, NULL, WNOHANG)) > 0) {
     }
     if (gone < 0) return;
-    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    short_sleep();
   }
 }
 
@@ -66,6 +73,7 @@ _Noreturn void finish(int code) {
   report_exit_code(code);
   if (getpid() == 1) {
     kill_everything();
+    drain_console();
     sync();
     if (block_root) mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL); /* leaves its file system clean */
     reboot(RB_AUTOBOOT);

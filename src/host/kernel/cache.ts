@@ -12,6 +12,7 @@ export function firmwareCache(env: NodeJS.ProcessEnv): string {
   return join(base, 'krun', 'firmware');
 }
 
+/** Where the cache keeps the file of a pin: its name is its hash, so another version is another file. */
 export function cachedPath(cache: string, pin: PinnedPackage): string {
   return join(cache, `libkrunfw-${pin.fileSha256}.so`);
 }
