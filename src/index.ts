@@ -3,4 +3,23 @@
  *
  * @module krun
  */
+export type { Log, LogLevel } from './api/log.ts';
+export { type Attachment, attachConsole, type Descriptors } from './api/attach.ts';
+export { ConsoleHandle } from './api/console-handle.ts';
+export { type Check, type Diagnosis, diagnose } from './api/diagnosis.ts';
 export { KrunError, type Stage } from './api/errors.ts';
+export { InputStream } from './api/input-stream.ts';
+export { describeKernel, type KernelCandidate, type KernelReport } from './api/kernel-report.ts';
+export type { KernelProgress } from './api/messages.ts';
+export { MicroVm, type MicroVmOptions } from './api/micro-vm.ts';
+export type {
+  ConsoleOptions,
+  KernelOptions,
+  MachineOptions,
+  OverlayOptions,
+  ShareOptions,
+  StreamKind,
+  VolumeOptions,
+} from './api/options.ts';
+export { OutputStream } from './api/output-stream.ts';
+export { type Exit, type ExitReason, exitStatus } from './api/vm-exit.ts';

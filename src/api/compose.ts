@@ -1,0 +1,53 @@
+import { type Log, silentLog } from '../base/log.ts';
+import type { MachineSpec } from '../config/spec.ts';
+import type { Hypervisor } from '../hypervisor/contract.ts';
+import { assemble } from '../machine/assemble.ts';
+import type { Machine } from '../machine/machine.ts';
+import { vmConfigFor } from '../machine/vm-config.ts';
+import { atStage } from './errors.ts';
+import type { KernelProgress } from './messages.ts';
+import { openResources, type Resources } from './resources.ts';
+import type { ConsoleLink } from '../host/console-backend.ts';
+
+/** What composing needs from around it. */
+export interface Surroundings {
+  readonly hypervisor: Hypervisor & { readonly tscKHz: number };
+  /** How the bytes of the console with this index travel. */
+  readonly wire: (console: number) => ConsoleLink;
+  /** Ends the wait for a kernel. */
+  readonly signal?: AbortSignal;
+  readonly onFetch?: (progress: KernelProgress) => void;
+  readonly log?: Log;
+}
+
+/** A machine that is ready to run, and what it stands on. */
+export interface Composed {
+  readonly machine: Machine;
+  readonly resources: Resources;
+  /** Frees both; safe at any time after the machine's end. */
+  close(): void;
+}
+
+/** The whole story: a specification, opened resources, a VM, a machine. What was opened is closed when a later step fails. */
+export async function compose(
+  spec: MachineSpec,
+  { hypervisor, log = silentLog, ...around }: Surroundings,
+): Promise<Composed> {
+  const resources = await openResources(spec, { ...around, log, tscKHz: hypervisor.tscKHz });
+  try {
+    const config = await atStage('assemble', () => vmConfigFor(spec, resources.kernel));
+    const vm = await atStage('engine', () => hypervisor.createVm(config));
+    const machine = await atStage('assemble', () => assemble(spec, vm, resources));
+    return {
+      machine,
+      resources,
+      close: () => {
+        machine.close();
+        resources.close();
+      },
+    };
+  } catch (error) {
+    resources.close();
+    throw error;
+  }
+}

@@ -1,0 +1,1 @@
+export { initBlob as defaultInit } from '../host/init-blob.ts';

@@ -1,0 +1,1 @@
+export { kindOfDescriptor } from '../host/descriptors.ts';

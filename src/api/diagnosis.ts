@@ -1,0 +1,105 @@
+import { accessSync, constants } from 'node:fs';
+import { arch, freemem, platform, release } from 'node:os';
+import { hasNativeCalls } from '../host/native-calls.ts';
+import { describeKernel } from './kernel-report.ts';
+
+/** One thing that was looked at. */
+export interface Check {
+  readonly name: string;
+  readonly ok: boolean;
+  /** What was found, and what it means. */
+  readonly detail: string;
+}
+
+/** What this host can do. */
+export interface Diagnosis {
+  /** Whether a microVM can run at all. */
+  readonly usable: boolean;
+  readonly engine: 'soft' | 'kvm';
+  readonly checks: readonly Check[];
+}
+
+/** Largest guest memory one linear memory holds. */
+const MEMORY_MIB_MAX = 3072;
+
+/** Looks at engine, kernel, Node and limits; changes nothing and fetches nothing. */
+export async function diagnose(): Promise<Diagnosis> {
+  const required = [nodeVersion(), sharedMemory(), await kernel()];
+  const optional = [kvm(), nativeCalls()];
+  return {
+    usable: required.every(({ ok }) => ok),
+    engine: 'soft',
+    checks: [
+      { name: 'host', ok: true, detail: `${platform()} ${release()} on ${arch()}` },
+      {
+        name: 'engine',
+        ok: true,
+        detail: 'soft: a software x86-64 CPU in WebAssembly, the only engine of this version',
+      },
+      ...required,
+      ...optional,
+      limits(),
+    ],
+  };
+}
+
+function nodeVersion(): Check {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const ok = major > 20 || (major === 20 && minor >= 20);
+  return {
+    name: 'node',
+    ok,
+    detail: `${process.version}, V8 ${process.versions.v8}${ok ? '' : '; 20.20 or later is needed'}`,
+  };
+}
+
+function sharedMemory(): Check {
+  const name = 'wasm threads';
+  try {
+    new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+    return { name, ok: true, detail: 'shared linear memory works' };
+  } catch (error) {
+    return { name, ok: false, detail: `no shared linear memory: ${(error as Error).message}` };
+  }
+}
+
+async function kernel(): Promise<Check> {
+  const name = 'kernel';
+  try {
+    const { release: version, path, why } = await describeKernel();
+    return { name, ok: true, detail: path === undefined ? why : `Linux ${version}, ${path}: ${why}` };
+  } catch (error) {
+    return { name, ok: false, detail: (error as Error).message };
+  }
+}
+
+function kvm(): Check {
+  const name = '/dev/kvm';
+  try {
+    accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
+    return { name, ok: true, detail: 'usable, but this version has no kvm engine yet' };
+  } catch (error) {
+    return {
+      name,
+      ok: false,
+      detail: `${(error as NodeJS.ErrnoException).code ?? 'unusable'}; not needed by the software engine`,
+    };
+  }
+}
+
+function nativeCalls(): Check {
+  const ok = hasNativeCalls();
+  const detail = ok
+    ? 'native calls work'
+    : 'not installed or not for this host; file sharing works with fewer operations';
+  return { name: 'koffi', ok, detail };
+}
+
+function limits(): Check {
+  const free = Math.floor(freemem() / 1024 / 1024);
+  return {
+    name: 'limits',
+    ok: true,
+    detail: `1 virtual CPU, ${MEMORY_MIB_MAX} MiB per guest; ${free} MiB free on this host`,
+  };
+}

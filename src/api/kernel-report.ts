@@ -1,0 +1,43 @@
+import { describeFirmware } from '../host/kernel/provider.ts';
+
+/** One place that was looked at for a guest kernel, in order, and what was there. */
+export interface KernelCandidate {
+  readonly source: string;
+  readonly path: string;
+  readonly state: string;
+}
+
+/** The kernel that a VM started now would boot, and why. */
+export interface KernelReport {
+  /** Undefined when it would be fetched first. */
+  readonly path: string | undefined;
+  /** As `uname -r` prints it. */
+  readonly release: string | undefined;
+  readonly why: string;
+  readonly loadAddress: number | undefined;
+  readonly entryAddress: number | undefined;
+  readonly sizeBytes: number | undefined;
+  readonly abiVersion: number | undefined;
+  readonly candidates: readonly KernelCandidate[];
+}
+
+/**
+ * Looks for a guest kernel as a start would; fetches nothing.
+ *
+ * @param firmware path of a libkrunfw library that the user named
+ * @throws {KrunError} stage `kernel`: the named file cannot be used
+ */
+export async function describeKernel(firmware?: string): Promise<KernelReport> {
+  const { choice, candidates, wouldFetch } = await describeFirmware({ firmware });
+  const toFetch = `${((wouldFetch?.bytes ?? 0) / 1e6).toFixed(1)} MB of ${wouldFetch?.package} would be fetched into ${wouldFetch?.into}`;
+  return {
+    path: choice?.path,
+    release: choice?.release,
+    why: choice?.why ?? toFetch,
+    loadAddress: choice?.loadAddress,
+    entryAddress: choice?.entryAddress,
+    sizeBytes: choice?.size,
+    abiVersion: choice?.abiVersion,
+    candidates,
+  };
+}

@@ -1,0 +1,261 @@
+import type { Log } from '../base/log.ts';
+import type { MachineOptions } from '../config/options.ts';
+import { resolveConfig } from '../config/resolve.ts';
+import { ConsoleTail } from './console-tail.ts';
+import { KrunError } from './errors.ts';
+import { ConsoleHandle } from './console-handle.ts';
+import type { InputStream } from './input-stream.ts';
+import {
+  type FromVm,
+  type KernelProgress,
+  reviveError,
+  type StartedInfo,
+  type ToVm,
+  type VmResult,
+} from './messages.ts';
+import type { OutputStream } from './output-stream.ts';
+import type { Exit, ExitReason } from './vm-exit.ts';
+import { type StartThread, startWorker, type VmThread } from './vm-thread.ts';
+
+/** How long a VM's thread may take to end by itself before it is ended. */
+const GRACE_MS = 2000;
+
+/** Everything `MicroVm.start` takes: the machine, and what concerns the handle. */
+export interface MicroVmOptions extends MachineOptions {
+  /** Stops the VM; a start under way rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** Stops the VM so many milliseconds after it began to run. */
+  readonly timeoutMs?: number;
+  /** Called while a guest kernel is fetched. */
+  readonly onKernelProgress?: (progress: KernelProgress) => void;
+  /** Receives what the VM's thread has to say; default: nothing is written anywhere. */
+  readonly log?: Log;
+}
+
+/**
+ * A running microVM. It lives in a thread of its own; this is the handle.
+ *
+ * `await using` (or `dispose`) stops it and frees everything, however it ended.
+ */
+export class MicroVm implements AsyncDisposable {
+  /** The consoles in order of their devices; the first one carries the command's streams. */
+  readonly consoles: readonly ConsoleHandle[];
+  /** How the VM ended; never rejects. Output may still be waiting in the streams. */
+  readonly exited: Promise<Exit>;
+  readonly #first: ConsoleHandle;
+  readonly #tail = new ConsoleTail();
+  readonly #options: MicroVmOptions;
+  readonly #thread: VmThread;
+  readonly #gone: Promise<void>;
+  #info: StartedInfo | undefined;
+  #ending: ExitReason | undefined;
+  #settled = false;
+  #settleStart!: { resolve: () => void; reject: (error: unknown) => void };
+  #settleExit!: (exit: Exit) => void;
+  #settleGone!: () => void;
+  #timer: NodeJS.Timeout | undefined;
+  #killer: NodeJS.Timeout | undefined;
+
+  /**
+   * Boots a microVM and runs a command in it; resolves when the guest's CPU runs.
+   *
+   * @throws {KrunError} with `code`, `stage` and `hint`; or the signal's reason when it was aborted before
+   */
+  static async start(options: MicroVmOptions): Promise<MicroVm> {
+    return startMicroVm(options, startWorker);
+  }
+
+  /** Use `MicroVm.start`. @internal */
+  constructor(
+    options: MicroVmOptions,
+    startThread: StartThread,
+    started: { resolve: () => void; reject: (error: unknown) => void },
+  ) {
+    const spec = resolveConfig(options);
+    this.#options = options;
+    this.#settleStart = started;
+    this.exited = new Promise((resolve) => {
+      this.#settleExit = resolve;
+    });
+    this.#gone = new Promise((resolve) => {
+      this.#settleGone = resolve;
+    });
+    const post = (message: ToVm): void => this.#post(message);
+    this.consoles = consoleKinds(options).map((kind, index) => new ConsoleHandle(index, kind === 'terminal', post));
+    this.#first = this.consoles[0] ?? endedConsole();
+    this.#thread = startThread(spec, {
+      onMessage: (message) => this.#receive(message),
+      onGone: (error) => this.#threadGone(error),
+    });
+    options.signal?.addEventListener('abort', this.#abort, { once: true });
+  }
+
+  /** Standard input of the command. */
+  get stdin(): InputStream {
+    return this.#first.stdin;
+  }
+
+  /** Standard output of the command; everything, when the console is a terminal. */
+  get stdout(): OutputStream {
+    return this.#first.stdout;
+  }
+
+  /** Standard error of the command. */
+  get stderr(): OutputStream {
+    return this.#first.stderr;
+  }
+
+  /** Where the guest runs: `soft` or `kvm`. */
+  get engine(): StartedInfo['engine'] | undefined {
+    return this.#info?.engine;
+  }
+
+  /** The guest kernel's own version text. */
+  get kernelVersion(): string | undefined {
+    return this.#info?.kernelVersion;
+  }
+
+  /** The last lines on the guest's console, at most 64 KiB. */
+  consoleTail(): string {
+    return this.#tail.toString();
+  }
+
+  /** Ends the VM now, as pulling the plug would; resolves to how it ended. */
+  async stop(): Promise<Exit> {
+    this.#stop('stopped');
+    await this.#gone;
+    return this.exited;
+  }
+
+  /** Stops the VM if it runs and frees all it held; safe to call again. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    for (const { stdout, stderr } of this.consoles) {
+      stdout.discard();
+      stderr.discard();
+    }
+  }
+
+  #post(message: Parameters<VmThread['post']>[0]): void {
+    if (!this.#settled) this.#thread.post(message);
+  }
+
+  readonly #abort = (): void => this.#stop('aborted');
+
+  #stop(reason: ExitReason): void {
+    if (this.#settled || this.#ending !== undefined) return;
+    this.#ending = reason;
+    this.#post({ type: 'stop' });
+    // A thread that hangs cannot hear us; its descriptors and memory go with it.
+    this.#killer = setTimeout(() => void this.#thread.terminate(), GRACE_MS);
+  }
+
+  #receive(message: FromVm): void {
+    switch (message.type) {
+      case 'progress':
+        return this.#options.onKernelProgress?.(message.progress);
+      case 'started':
+        return this.#started(message);
+      case 'output':
+        return this.#output(message);
+      case 'stdin-taken':
+        return this.consoles[message.console]?.stdin.taken(message.bytes);
+      case 'log':
+        return this.#options.log?.(message.level, message.message);
+      case 'ended':
+        return this.#end(message.result);
+      case 'failed':
+        return this.#fail(reviveError(message.error));
+    }
+  }
+
+  #started(info: StartedInfo): void {
+    this.#info = info;
+    const { timeoutMs } = this.#options;
+    if (timeoutMs !== undefined) this.#timer = setTimeout(() => this.#stop('timeout'), timeoutMs);
+    this.#settleStart.resolve();
+  }
+
+  #output({ console, stream, chunk }: Extract<FromVm, { type: 'output' }>): void {
+    const handle = this.consoles[console];
+    if (stream === 'log' || handle?.isTerminal) this.#tail.push(chunk);
+    if (stream === 'log') this.#post({ type: 'consumed', console, stream, bytes: chunk.length });
+    else handle?.[stream].push(chunk);
+  }
+
+  #threadGone(error: Error | undefined): void {
+    clearTimeout(this.#killer);
+    if (!this.#settled) {
+      if (this.#ending !== undefined) this.#end({ reason: this.#ending, code: null, signal: null });
+      else
+        this.#fail(
+          new KrunError('ERR_VM_THREAD', "Cannot go on: the VM's thread ended", { stage: 'run', cause: error }),
+        );
+    }
+    this.#settleGone();
+  }
+
+  #fail(error: KrunError): void {
+    this.#end({ reason: 'failed', code: null, signal: null }, error);
+  }
+
+  #end(result: VmResult, error?: KrunError): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    clearTimeout(this.#timer);
+    this.#options.signal?.removeEventListener('abort', this.#abort);
+    for (const console of this.consoles) console.end();
+    const failure = error ?? (result.reason === 'failed' ? machineFailure(result) : undefined);
+    // What we asked for wins over how the machine then ended, except when the command was quicker.
+    const reason = this.#ending !== undefined && result.reason !== 'exited' ? this.#ending : result.reason;
+    this.#settleExit({
+      reason,
+      code: result.code,
+      signal: result.signal,
+      consoleTail: this.#tail.toString(),
+      ...(failure !== undefined && { error: failure }),
+    });
+    this.#settleStart.reject(this.#startError(failure));
+    this.#killer ??= setTimeout(() => void this.#thread.terminate(), GRACE_MS);
+  }
+
+  /** Only seen when the VM ended before it had started. */
+  #startError(failure: KrunError | undefined): unknown {
+    if (this.#ending === 'aborted') return this.#options.signal?.reason;
+    return failure ?? new KrunError('ERR_VM_ENDED', 'Cannot start the VM: it ended before it ran', { stage: 'run' });
+  }
+}
+
+/** Whether each console is a terminal, as the options say; the machine's ports follow from the same options. */
+function consoleKinds({ console, extraConsoles = [] }: MachineOptions): ('terminal' | 'ports')[] {
+  const all = console === false ? extraConsoles : [console ?? {}, ...extraConsoles];
+  return all.map(({ input, output }) => (input === 'terminal' || output === 'terminal' ? 'terminal' : 'ports'));
+}
+
+/** Stands in where a machine has no console. */
+function endedConsole(): ConsoleHandle {
+  const handle = new ConsoleHandle(0, false, () => {});
+  handle.end();
+  return handle;
+}
+
+function machineFailure({ detail }: VmResult): KrunError {
+  return new KrunError('ERR_VM_FAILED', `Cannot go on running the guest: ${detail ?? 'no reason known'}`, {
+    stage: 'run',
+  });
+}
+
+/** `MicroVm.start` with the thread as an argument. @internal */
+export async function startMicroVm(options: MicroVmOptions, startThread: StartThread): Promise<MicroVm> {
+  options.signal?.throwIfAborted();
+  let vm: MicroVm | undefined;
+  try {
+    await new Promise<void>((resolve, reject) => {
+      vm = new MicroVm(options, startThread, { resolve, reject });
+    });
+  } catch (error) {
+    await vm?.[Symbol.asyncDispose]();
+    throw error;
+  }
+  return vm as unknown as MicroVm;
+}

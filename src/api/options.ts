@@ -1,0 +1,9 @@
+export type {
+  ConsoleOptions,
+  KernelOptions,
+  MachineOptions,
+  OverlayOptions,
+  ShareOptions,
+  StreamKind,
+  VolumeOptions,
+} from '../config/options.ts';

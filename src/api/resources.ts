@@ -1,0 +1,93 @@
+import type { Log } from '../base/log.ts';
+import type { MachineSpec } from '../config/spec.ts';
+import type { FileSystem } from '../fuse/file-system.ts';
+import { hostClock } from '../host/clock.ts';
+import { type ConsoleLink, type OpenConsole, openConsole } from '../host/console-backend.ts';
+import { hostEntropy } from '../host/entropy.ts';
+import { findFirmware } from '../host/kernel/provider.ts';
+import { mountPoints, openShare } from '../host/shares.ts';
+import type { MachineResources } from '../machine/resources.ts';
+import { atStage } from './errors.ts';
+import { guestFiles } from './guest-files.ts';
+import type { KernelProgress } from './messages.ts';
+
+/** What `openResources` is given besides the specification. */
+export interface ResourceOptions {
+  readonly wire: (console: number) => ConsoleLink;
+  readonly signal?: AbortSignal;
+  readonly onFetch?: (progress: KernelProgress) => void;
+  readonly log: Log;
+  readonly tscKHz: number;
+}
+
+/** Everything a machine needs from the host, opened. */
+export interface Resources extends MachineResources {
+  readonly openConsoles: readonly OpenConsole[];
+  /** As `uname -r` prints it. */
+  readonly kernelRelease: string;
+  close(): void;
+}
+
+/**
+ * Finds the kernel and opens shares and consoles; the only stage that opens anything.
+ *
+ * @throws {KrunError} what could not be opened; everything opened before is closed again
+ */
+export async function openResources(spec: MachineSpec, options: ResourceOptions): Promise<Resources> {
+  const { wire, signal, onFetch, log, tscKHz } = options;
+  const { firmware: path } = spec.kernel;
+  const firmware = await atStage('kernel', () => findFirmware({ firmware: path, signal, onProgress: onFetch }));
+  const closers: (() => void)[] = [];
+  const close = (): void => {
+    for (const closer of closers.splice(0)) closer();
+  };
+  try {
+    const shares = await atStage('resources', () => openShares(spec, closers));
+    const consoles = await atStage('resources', () => openConsoles(spec, wire, closers));
+    return {
+      kernel: { bytes: firmware.image, loadAddress: firmware.loadAddress, entry: firmware.entryAddress },
+      kernelRelease: firmware.release,
+      clock: hostClock,
+      log,
+      entropy: hostEntropy,
+      balloon: { discard: () => {} },
+      consoles: consoles.map(({ backend }) => backend),
+      openConsoles: consoles,
+      shares,
+      tscKHz,
+      close,
+    };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+function openShares(spec: MachineSpec, closers: (() => void)[]): { tag: string; fileSystem: FileSystem }[] {
+  return spec.shares.map((share) => {
+    const extra = share.init
+      ? [
+          ...guestFiles(spec),
+          ...mountPoints(
+            share.path,
+            spec.workload.mounts.map(({ path }) => path),
+          ),
+        ]
+      : [];
+    const fileSystem = openShare(share, extra);
+    closers.push(() => fileSystem.close());
+    return { tag: share.tag, fileSystem };
+  });
+}
+
+function openConsoles(
+  spec: MachineSpec,
+  wire: (console: number) => ConsoleLink,
+  closers: (() => void)[],
+): OpenConsole[] {
+  return spec.consoles.map((console, index) => {
+    const opened = openConsole(console, wire(index));
+    closers.push(() => opened.close());
+    return opened;
+  });
+}

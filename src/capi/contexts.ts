@@ -1,0 +1,87 @@
+import type { ConsoleOptions } from '../config/options.ts';
+import { BadArgument } from './arguments.ts';
+import { EINVAL, ENOENT } from './errno.ts';
+
+/** One file or directory of an overlay; a directory has no data. */
+export interface OverlayNode {
+  readonly path: string;
+  readonly data?: Uint8Array;
+  readonly mode: number;
+  readonly oneShot: boolean;
+}
+
+/** A file-sharing device as it was asked for. */
+export interface Share {
+  readonly tag: string;
+  readonly path: string | null;
+  readonly readOnly: boolean;
+  readonly init: boolean;
+  readonly overlay: OverlayNode[];
+}
+
+/** What the functions have collected so far. */
+export interface Context {
+  vcpus: number;
+  memoryMiB: number;
+  readonly shares: Share[];
+  implicitInit: boolean;
+  exec: { path: string; args: string[] } | undefined;
+  /** Undefined means the host's environment, as NULL does. */
+  env: string[] | undefined;
+  workdir: string | undefined;
+  rlimits: string[];
+  implicitConsole: boolean;
+  consoleOutput: string | undefined;
+  readonly consoles: (ConsoleOptions & { readonly descriptors: readonly [number, number, number] })[];
+  kernelConsole: string | undefined;
+  uid: number | undefined;
+  gid: number | undefined;
+}
+
+const contexts = new Map<number, Context>();
+let nextId = 0;
+
+/** A new context with upstream's defaults; its id is never used again. */
+export function createContext(): number {
+  const id = nextId++;
+  contexts.set(id, {
+    vcpus: 1,
+    memoryMiB: 128,
+    shares: [],
+    implicitInit: true,
+    exec: undefined,
+    env: undefined,
+    workdir: undefined,
+    rlimits: [],
+    implicitConsole: true,
+    consoleOutput: undefined,
+    consoles: [],
+    kernelConsole: undefined,
+    uid: undefined,
+    gid: undefined,
+  });
+  return id;
+}
+
+/** Takes a context out of the table; undefined when there is none. */
+export function removeContext(id: number): Context | undefined {
+  const context = contexts.get(id);
+  contexts.delete(id);
+  return context;
+}
+
+/** Runs the checks of a function's arguments; what they refuse is -EINVAL, before any context is looked up. */
+export function checking(body: () => number): number {
+  try {
+    return body();
+  } catch (error) {
+    if (error instanceof BadArgument) return -EINVAL;
+    throw error;
+  }
+}
+
+/** Applies a change to a context; 0, the change's own negative error, or -ENOENT without such a context. */
+export function withContext(id: number, change: (context: Context) => number | undefined): number {
+  const context = contexts.get(id);
+  return context === undefined ? -ENOENT : (change(context) ?? 0);
+}

@@ -1,0 +1,4 @@
+/** Linux error numbers, as the C functions return them (negative). @spec LINUX-ERRNO */
+export const ENOENT = 2;
+export const EINVAL = 22;
+export const ENOTDIR = 20;

@@ -1,0 +1,51 @@
+/**
+ * The names and errors of libkrun's C interface: 0 or an id on success, a negative errno otherwise.
+ *
+ * @module krun/capi
+ */
+export type { CString } from './arguments.ts';
+export {
+  krun_add_virtio_console_default,
+  krun_disable_implicit_console,
+  krun_set_console_output,
+  krun_set_kernel_console,
+} from './console.ts';
+export { krun_set_env, krun_set_exec, krun_set_rlimits, krun_set_workdir } from './exec.ts';
+export {
+  KRUN_LOG_LEVEL_DEBUG,
+  KRUN_LOG_LEVEL_ERROR,
+  KRUN_LOG_LEVEL_INFO,
+  KRUN_LOG_LEVEL_OFF,
+  KRUN_LOG_LEVEL_TRACE,
+  KRUN_LOG_LEVEL_WARN,
+  KRUN_LOG_OPTION_NO_ENV,
+  KRUN_LOG_STYLE_ALWAYS,
+  KRUN_LOG_STYLE_AUTO,
+  KRUN_LOG_STYLE_NEVER,
+  KRUN_LOG_TARGET_DEFAULT,
+  krun_init_log,
+  krun_set_log_level,
+} from './log.ts';
+export {
+  KRUN_FS_ROOT_TAG,
+  krun_add_virtiofs,
+  krun_add_virtiofs2,
+  krun_add_virtiofs3,
+  krun_disable_implicit_init,
+  krun_fs_add_overlay_dir,
+  krun_fs_add_overlay_file,
+  krun_get_default_init,
+  krun_set_mapped_volumes,
+  krun_set_root,
+  type Out,
+} from './root.ts';
+export {
+  krun_create_ctx,
+  krun_free_ctx,
+  krun_get_max_vcpus,
+  krun_has_feature,
+  krun_set_vm_config,
+  krun_setgid,
+  krun_setuid,
+} from './shape.ts';
+export { krun_start_enter } from './start.ts';

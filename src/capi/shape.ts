@@ -1,0 +1,88 @@
+import { unsigned } from './arguments.ts';
+import { checking, createContext, removeContext, withContext } from './contexts.ts';
+import { EINVAL, ENOENT } from './errno.ts';
+import { log } from './log.ts';
+
+/** Virtual CPUs one machine can have today. */
+const VCPUS_MAX = 1;
+
+/** Feature numbers of `krun_has_feature`, and whether this build has them. @spec LIBKRUN-H KRUN_FEATURE_* */
+const FEATURES: Readonly<Record<number, boolean>> = {
+  0: false, // NET
+  1: false, // BLK
+  2: false, // GPU
+  4: false, // INPUT
+  6: false, // TEE
+  7: false, // AMD_SEV
+  8: false, // INTEL_TDX
+  9: false, // AWS_NITRO
+  10: false, // VIRGL_RESOURCE_MAP2
+  11: true, // INIT_BLOB
+};
+
+/** Makes a configuration context; returns its id, which is never reused. */
+export function krun_create_ctx(): number {
+  return createContext();
+}
+
+/** Forgets a context. 0, or -ENOENT. */
+export function krun_free_ctx(ctx_id: number): number {
+  return removeContext(ctx_id) === undefined ? -ENOENT : 0;
+}
+
+/**
+ * Sets CPUs and memory; without it a machine has 1 and 128 MiB. 0, -EINVAL for zero of either, -ENOENT.
+ *
+ * @quirk more than one CPU is -EINVAL until the engine runs several
+ */
+export function krun_set_vm_config(ctx_id: number, num_vcpus: number, ram_mib: number): number {
+  return checking(() => {
+    const vcpus = unsigned(num_vcpus, 8);
+    const memoryMiB = unsigned(ram_mib, 32);
+    if (vcpus === 0 || memoryMiB === 0) return -EINVAL;
+    if (vcpus > VCPUS_MAX) {
+      log('error', `Cannot configure ${vcpus} virtual CPUs: ${VCPUS_MAX} is supported`);
+      return -EINVAL;
+    }
+    return withContext(ctx_id, (context) => {
+      context.vcpus = vcpus;
+      context.memoryMiB = memoryMiB;
+      return 0;
+    });
+  });
+}
+
+/** The most virtual CPUs a machine can have here. */
+export function krun_get_max_vcpus(): number {
+  return VCPUS_MAX;
+}
+
+/** 1 or 0; -EINVAL for a number that names no feature. */
+export function krun_has_feature(feature: number | bigint): number {
+  return checking(() => {
+    const known = FEATURES[unsigned(feature, 64)];
+    return known === undefined ? -EINVAL : Number(known);
+  });
+}
+
+/** The process takes this user id when the machine starts. 0 or -ENOENT. */
+export function krun_setuid(ctx_id: number, uid: number): number {
+  return checking(() => {
+    const value = unsigned(uid, 32);
+    return withContext(ctx_id, (context) => {
+      context.uid = value;
+      return 0;
+    });
+  });
+}
+
+/** The process takes this group id when the machine starts. 0 or -ENOENT. */
+export function krun_setgid(ctx_id: number, gid: number): number {
+  return checking(() => {
+    const value = unsigned(gid, 32);
+    return withContext(ctx_id, (context) => {
+      context.gid = value;
+      return 0;
+    });
+  });
+}

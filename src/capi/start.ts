@@ -1,0 +1,44 @@
+import { enterMachine } from '../api/enter.ts';
+import type { MachineOptions, ShareOptions } from '../config/options.ts';
+import { type Context, removeContext } from './contexts.ts';
+import { EINVAL, ENOENT } from './errno.ts';
+import { log } from './log.ts';
+
+/**
+ * Starts the machine on standard input and output and ends this process with the command's exit code.
+ *
+ * Resolves only when the machine could not be started, with a negative error number; the context is gone either way.
+ * -ENOENT: no such context, or no guest kernel; -EINVAL: the machine could not be built; what setgid or setuid said.
+ */
+export async function krun_start_enter(ctx_id: number): Promise<number> {
+  const context = removeContext(ctx_id);
+  if (context === undefined) return -ENOENT;
+  const { uid, gid, consoles, implicitConsole } = context;
+  const implicit = implicitConsole ? [[0, 1, 2] as const] : [];
+  const descriptors = [...implicit, ...consoles.map((console) => console.descriptors)];
+  const { stage, errno } = await enterMachine(toOptions(context), { uid, gid, descriptors, log });
+  if (errno !== undefined) return -errno;
+  return stage === 'kernel' ? -ENOENT : -EINVAL;
+}
+
+/** What the functions collected, as options of the idiomatic interface. Exported for tests. */
+export function toOptions(context: Context): MachineOptions {
+  const { exec, consoles, consoleOutput, kernelConsole } = context;
+  return {
+    command: exec === undefined ? ['/bin/sh'] : [exec.path, ...exec.args],
+    env: context.env ?? hostEnvironment(),
+    ...(context.workdir !== undefined && { workdir: context.workdir }),
+    rlimits: context.rlimits,
+    memoryMiB: context.memoryMiB,
+    vcpus: context.vcpus,
+    shares: context.shares.map((share): ShareOptions => share),
+    ...(!context.implicitConsole && { console: false as const }),
+    ...(context.implicitConsole && consoleOutput !== undefined && { console: { outputFile: consoleOutput } }),
+    extraConsoles: consoles.map(({ descriptors: _, ...console }) => console),
+    ...(kernelConsole !== undefined && { kernel: { console: kernelConsole } }),
+  };
+}
+
+function hostEnvironment(): string[] {
+  return Object.entries(process.env).map(([name, value]) => `${name}=${value}`);
+}

@@ -1,0 +1,32 @@
+export const MAIN_HELP = `krun: runs a command in its own Linux microVM
+
+Usage:
+  krun run [OPTIONS] -- COMMAND...   run a command
+  krun doctor [--json]               what this host can do, and why
+  krun kernel [--json]               which guest kernel would be used, and why
+  krun --version
+  krun --help, krun run --help
+`;
+
+export const RUN_HELP = `Usage: krun run [OPTIONS] -- COMMAND...
+
+Runs COMMAND in a microVM and ends with its exit code: 128 + N when signal N killed it, 124 after --timeout,
+125 when the microVM failed, 126 and 127 when COMMAND cannot be run or found.
+
+  --root DIR               host directory that becomes the guest's / (default: /, read-only)
+  --read-only              the guest cannot change the root directory
+  -v, --volume HOST:GUEST[:ro]
+                           host directory at a place in the guest; may be repeated
+  -m, --memory MIB         guest memory, also as 512M or 2G (default: 512)
+  --cpus N                 virtual CPUs (default: 1)
+  -e, --env K=V            variable of the guest's environment; K alone takes the host's value; may be repeated
+  -w, --workdir DIR        working directory in the guest (default: /)
+  --hostname NAME
+  --timeout S              stop after so many seconds
+  --console FILE           write the kernel's console to FILE
+  --engine auto|kvm|soft   where guest instructions run (default: auto)
+  --firmware FILE          the libkrunfw library that holds the kernel
+  --no-tty                 separate streams even on a terminal
+  --json                   collect the output and print one JSON object
+  -h, --help
+`;

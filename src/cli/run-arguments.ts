@@ -1,0 +1,135 @@
+import { parseArgs } from 'node:util';
+import type { MicroVmOptions, VolumeOptions } from '../index.ts';
+import { UsageError } from './usage-error.ts';
+
+/** What `krun run` was asked to do. */
+export interface RunArguments {
+  readonly options: MicroVmOptions;
+  readonly json: boolean;
+  readonly help: boolean;
+  /** Standard streams as pipes even when they are a terminal. */
+  readonly noTty: boolean;
+}
+
+const OPTIONS = {
+  root: { type: 'string' },
+  'read-only': { type: 'boolean' },
+  volume: { type: 'string', multiple: true, short: 'v' },
+  memory: { type: 'string', short: 'm' },
+  cpus: { type: 'string' },
+  env: { type: 'string', multiple: true, short: 'e' },
+  workdir: { type: 'string', short: 'w' },
+  hostname: { type: 'string' },
+  timeout: { type: 'string' },
+  console: { type: 'string' },
+  engine: { type: 'string' },
+  firmware: { type: 'string' },
+  'no-tty': { type: 'boolean' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+/**
+ * Reads the arguments after `krun run`.
+ *
+ * @param hostEnv where `--env NAME` without a value is looked up
+ * @throws {UsageError} unknown option, bad value, or no command after `--`
+ */
+export function parseRunArguments(
+  args: readonly string[],
+  hostEnv: Readonly<Record<string, string | undefined>>,
+): RunArguments {
+  const { before, command } = splitCommand(args);
+  const values = parseOptions(before);
+  const help = values.help === true;
+  if (!help && command.length === 0) throw new UsageError('Cannot run: no command after "--"');
+  const env = (values.env ?? []).flatMap((item) => parseEnv(item, hostEnv));
+  const volumes = (values.volume ?? []).map(parseVolume);
+  return {
+    help,
+    json: values.json === true,
+    noTty: values['no-tty'] === true,
+    options: {
+      command,
+      ...(values.root !== undefined && { root: values.root }),
+      ...(values['read-only'] === true && { readOnly: true }),
+      ...(volumes.length > 0 && { volumes }),
+      ...(env.length > 0 && { env }),
+      ...(values.memory !== undefined && { memoryMiB: parseMemory(values.memory) }),
+      ...(values.cpus !== undefined && { vcpus: parseCount('--cpus', values.cpus) }),
+      ...(values.workdir !== undefined && { workdir: values.workdir }),
+      ...(values.hostname !== undefined && { hostname: values.hostname }),
+      ...(values.timeout !== undefined && { timeoutMs: parseSeconds(values.timeout) }),
+      ...(values.console !== undefined && { console: { logFile: values.console } }),
+      ...(values.engine !== undefined && { engine: parseEngine(values.engine) }),
+      ...(values.firmware !== undefined && { kernel: { firmware: values.firmware } }),
+    },
+  };
+}
+
+/** Everything after the first `--` belongs to the guest, dashes and all. */
+function splitCommand(args: readonly string[]): { before: string[]; command: string[] } {
+  const at = args.indexOf('--');
+  return at < 0 ? { before: [...args], command: [] } : { before: args.slice(0, at), command: args.slice(at + 1) };
+}
+
+function parseOptions(args: string[]) {
+  try {
+    const { values, positionals } = parseArgs({ args, options: OPTIONS, strict: true, allowPositionals: true });
+    const [first] = positionals;
+    if (first !== undefined) throw new UsageError(`Cannot understand "${first}": put "--" before the command`);
+    return values;
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    const [message = ''] = (error as Error).message.split('. ');
+    throw new UsageError(`Cannot understand the options: ${message}`);
+  }
+}
+
+function parseEnv(item: string, hostEnv: Readonly<Record<string, string | undefined>>): string[] {
+  const at = item.indexOf('=');
+  if (at === 0 || item === '') throw new UsageError(`Cannot set variable: "${item}" has no name`);
+  if (at > 0) return [item];
+  const value = hostEnv[item];
+  return value === undefined ? [] : [`${item}=${value}`];
+}
+
+/** HOST:GUEST[:ro]; split from the right, because host paths may hold colons. */
+function parseVolume(text: string): VolumeOptions {
+  const mode = /:(ro|rw)$/.exec(text);
+  const rest = mode === null ? text : text.slice(0, mode.index);
+  const at = rest.lastIndexOf(':');
+  const hostPath = rest.slice(0, at);
+  const guestPath = rest.slice(at + 1);
+  if (at < 1 || !guestPath.startsWith('/')) {
+    throw new UsageError(`Cannot add volume "${text}": expected HOST:GUEST[:ro] with an absolute GUEST`);
+  }
+  return { hostPath, guestPath, readOnly: mode?.[1] === 'ro' };
+}
+
+function parseMemory(text: string): number {
+  const match = /^(\d+)([MG]?)i?B?$/i.exec(text);
+  const size = Number(match?.[1] ?? Number.NaN) * (match?.[2]?.toUpperCase() === 'G' ? 1024 : 1);
+  if (!Number.isSafeInteger(size) || size < 1)
+    throw new UsageError(`Cannot use --memory ${text}: expected MiB, as in 512 or 2G`);
+  return size;
+}
+
+function parseCount(name: string, text: string): number {
+  const value = /^\d+$/.test(text) ? Number(text) : 0;
+  if (value < 1) throw new UsageError(`Cannot use ${name} ${text}: expected a positive whole number`);
+  return value;
+}
+
+function parseSeconds(text: string): number {
+  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : 0;
+  // Longer than that a timer cannot wait; it would fire at once.
+  if (value < 1 || value > 0x7fff_ffff)
+    throw new UsageError(`Cannot use --timeout ${text}: expected seconds, up to 2147483`);
+  return Math.round(value);
+}
+
+function parseEngine(text: string): 'auto' | 'kvm' | 'soft' {
+  if (text === 'auto' || text === 'kvm' || text === 'soft') return text;
+  throw new UsageError(`Cannot use --engine ${text}: expected auto, kvm or soft`);
+}

@@ -1,0 +1,105 @@
+import { type Attachment, attachConsole, type Exit, exitStatus, MicroVm, type MicroVmOptions } from '../index.ts';
+import { RUN_HELP } from './help.ts';
+import { progressBar } from './progress.ts';
+import { parseRunArguments, type RunArguments } from './run-arguments.ts';
+import { onSignals } from './signals.ts';
+
+/** Bytes of each stream that `--json` keeps. */
+const JSON_OUTPUT_MAX = 16 * 1024 * 1024;
+
+const SIGPIPE = 13;
+
+/** `krun run`: returns the exit status of the process. */
+export async function run(args: readonly string[]): Promise<number> {
+  const parsed = parseRunArguments(args, process.env);
+  if (parsed.help) {
+    process.stdout.write(RUN_HELP);
+    return 0;
+  }
+  const started = performance.now();
+  const signals = onSignals();
+  const progress = progressBar(process.stderr);
+  try {
+    await using vm = await MicroVm.start({
+      ...machineOptions(parsed),
+      signal: signals.aborted,
+      onKernelProgress: progress.show,
+    });
+    progress.done();
+    signals.follow(vm);
+    const exit = parsed.json ? await collect(vm, started) : await attach(vm);
+    if (exit.reason !== 'exited' && signals.received === 0) explain(exit);
+    return signals.received > 0 && exit.code === null ? 128 + signals.received : exitStatus(exit);
+  } catch (error) {
+    if (signals.received > 0) return 128 + signals.received;
+    throw error;
+  } finally {
+    progress.done();
+    signals.off();
+  }
+}
+
+function machineOptions({ options, json, noTty }: RunArguments): MicroVmOptions {
+  const isTerminal = !json && !noTty && process.stdin.isTTY === true && process.stdout.isTTY === true;
+  const kind = isTerminal ? 'terminal' : 'pipe';
+  return {
+    ...options,
+    ...(options.root === undefined && { root: '/', readOnly: true }),
+    env: [...(isTerminal ? [`TERM=${process.env['TERM'] ?? 'xterm'}`] : []), ...((options.env as string[]) ?? [])],
+    console: { input: kind, output: kind, error: kind, ...(options.console || {}) },
+  };
+}
+
+/** Joins the command to our own streams until it ends. */
+async function attach(vm: MicroVm): Promise<Exit> {
+  const [console] = vm.consoles;
+  if (console === undefined) return vm.exited;
+  const attachment: Attachment = attachConsole(console);
+  void attachment.finished.then((written) => {
+    if (!written) void vm.stop();
+  });
+  const exit = await vm.exited;
+  attachment.detach();
+  const written = await attachment.finished;
+  // As a process would that wrote into a closed pipe.
+  return written || exit.reason === 'exited' ? exit : { ...exit, reason: 'exited', code: 128 + SIGPIPE };
+}
+
+/** Prints one object in place of the command's output. */
+async function collect(vm: MicroVm, started: number): Promise<Exit> {
+  vm.stdin.end();
+  const [stdout, stderr, exit] = await Promise.all([bounded(vm.stdout), bounded(vm.stderr), vm.exited]);
+  const { reason, code, signal, consoleTail, error } = exit;
+  const durationMs = Math.round(performance.now() - started);
+  const failure = error && { code: error.code, message: error.message, stage: error.stage, hint: error.hint };
+  const { engine, kernelVersion } = vm;
+  const result = {
+    reason,
+    code,
+    signal,
+    stdout,
+    stderr,
+    consoleTail,
+    durationMs,
+    engine,
+    kernelVersion,
+    error: failure,
+  };
+  process.stdout.write(`${JSON.stringify(result)}\n`);
+  return exit;
+}
+
+async function bounded(chunks: AsyncIterable<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = '';
+  for await (const chunk of chunks) if (text.length < JSON_OUTPUT_MAX) text += decoder.decode(chunk, { stream: true });
+  return text + decoder.decode();
+}
+
+/** Says on standard error why there is no exit code of the command, with the guest's last words. */
+function explain({ reason, consoleTail, error }: Exit): void {
+  const lines = consoleTail.trimEnd().split('\n').slice(-20).filter(Boolean);
+  if (lines.length > 0) process.stderr.write(`${lines.join('\n')}\n`);
+  process.stderr.write(`krun: the microVM ended: ${error?.message ?? reason}\n`);
+  if (error?.hint !== undefined) process.stderr.write(`krun: ${error.hint}\n`);
+}

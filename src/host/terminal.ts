@@ -1,0 +1,40 @@
+import type { Readable, Writable } from 'node:stream';
+import { ReadStream, WriteStream } from 'node:tty';
+
+export interface TerminalSize {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+/** The size of the first of these streams that is a terminal. */
+export function terminalSize(...streams: readonly (Readable | Writable)[]): TerminalSize | undefined {
+  for (const stream of streams) {
+    if (stream instanceof WriteStream && stream.columns > 0) return { columns: stream.columns, rows: stream.rows };
+  }
+  return undefined;
+}
+
+/** Calls back when a terminal's size changes; returns what ends that. */
+export function onTerminalResize(stream: Readable | Writable, changed: (size: TerminalSize) => void): () => void {
+  const listener = (): void => {
+    const size = terminalSize(stream);
+    if (size !== undefined) changed(size);
+  };
+  stream.on('resize', listener);
+  return () => void stream.off('resize', listener);
+}
+
+/**
+ * Hands every key to the guest, Ctrl-C included. The terminal's settings come back with the returned function, and
+ * however the process exits: at its end, by an uncaught error, or by a signal somebody handles.
+ */
+export function enterRawMode(input: Readable): () => void {
+  if (!(input instanceof ReadStream)) return () => {};
+  const restore = (): void => {
+    process.off('exit', restore);
+    if (!input.destroyed) input.setRawMode(false);
+  };
+  process.on('exit', restore);
+  input.setRawMode(true);
+  return restore;
+}
