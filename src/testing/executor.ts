@@ -38,7 +38,10 @@ export interface CpuFault {
   readonly address: bigint;
 }
 
-/** One instruction (1 to 15 bytes, placed at `LAYOUT.instruction`) and the state in which it starts. */
+/**
+ * One instruction (1 to 15 bytes, placed at `LAYOUT.instruction`) and the state in which it starts. Only in the
+ * family "sequence" the bytes hold several instructions.
+ */
 export interface CpuCase {
   readonly bytes: Uint8Array;
   readonly before: CpuState;
@@ -53,8 +56,8 @@ export interface CpuResult {
 export interface CpuExecutor {
   readonly name: string;
   /**
-   * Runs exactly one instruction to its end (a REP string instruction with all its iterations), or to its exception.
-   * Must not change `before`; the result must stay valid after further calls.
+   * Runs until RIP is outside `bytes`, or to the exception. So one instruction runs to its end, a REP string
+   * instruction with all its iterations, and a sequence as a whole. Must not change `before`; the result must stay valid after further calls.
    */
   execute(before: CpuCase): CpuResult;
   /** Runs many cases at once where that is cheaper; results in the order of the cases. */

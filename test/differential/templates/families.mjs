@@ -7,6 +7,7 @@ import { muldiv } from './muldiv.mjs';
 import { mmxInteger, sseInteger } from './packed-integer.mjs';
 import { prefixes } from './prefixes.mjs';
 import { segment } from './segment.mjs';
+import { sequence } from './sequence.mjs';
 import { shift } from './shift.mjs';
 import { crypto, sse4 } from './sse4.mjs';
 import { sseApproximate, sseFloat } from './sse-float.mjs';
@@ -39,4 +40,5 @@ export const FAMILIES = {
   invalid,
   prefixes,
   segment,
+  sequence,
 };

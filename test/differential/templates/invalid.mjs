@@ -2,7 +2,10 @@ import { gpr, mem } from './forms.mjs';
 
 /** Encodings that are not instructions in 64-bit mode, and instructions that CPL 3 may not execute. */
 export function invalid() {
-  return [...removed(), ...lockMisuse(), ...registerOnlyAsMemory(), ...privileged()].map((t) => ({ ...t, few: true }));
+  return [...removed(), ...lockMisuse(), ...registerOnlyAsMemory(), ...vexMisuse(), ...privileged()].map((t) => ({
+    ...t,
+    few: true,
+  }));
 }
 
 /** One-byte opcodes taken out of 64-bit mode, and the instructions whose purpose is #UD. @spec SDM-2D Table A-2 */
@@ -26,6 +29,12 @@ function removed() {
   return [
     ...plain.map((opcode) => ({ name: `${name(opcode)} (#UD)`, opcode })),
     ...groups.map(([opcode, digit]) => ({ name: `${name(opcode)} /${digit} (#UD)`, opcode, digit, rm: gpr(4) })),
+    ...[0x24, 0x36, 0x39, 0x3b, 0x3e, 0x7a, 0xff].map((byte) => ({
+      name: `0f ${byte.toString(16)} (#UD)`,
+      opcode: [0x0f, byte],
+      reg: gpr(4),
+      rm: gpr(4),
+    })),
     { name: '0F B9 UD1 (#UD)', opcode: [0x0f, 0xb9], reg: gpr(4), rm: gpr(4) },
     { name: 'INT3', opcode: [0xcc] },
   ];
@@ -54,6 +63,31 @@ function registerOnlyAsMemory() {
   ];
 }
 
+/** VEX with a prefix it excludes, a vector length or a vvvv that the instruction reserves. @spec SDM-2A §2.3 */
+function vexMisuse() {
+  const andn = { opcode: [0xf2], reg: gpr(4), rm: gpr(4) };
+  const vex = { map: 2, pp: 0, w: 0, l: 0 };
+  return [
+    ...[0x66, 0xf2, 0xf3, 0xf0, 0x48].map((byte) => ({
+      ...andn,
+      name: `${byte.toString(16)} ANDN (#UD)`,
+      prefixes: [byte],
+      vex,
+    })),
+    { ...andn, name: 'ANDN L=1 (#UD)', vex: { ...vex, l: 1 } },
+    {
+      name: 'RORX vvvv (#UD)',
+      opcode: [0xf0],
+      reg: gpr(4),
+      rm: gpr(4),
+      immediate: 1,
+      vex: { map: 3, pp: 3, w: 0, l: 0 },
+      vexOperand: gpr(4, { not: [0] }),
+    },
+    { name: 'BLSR /0 (#UD)', opcode: [0xf3], digit: 0, rm: gpr(4), vex },
+  ];
+}
+
 /** All #GP(0) with IOPL 0 and no I/O bitmap. */
 function privileged() {
   const plain = [
@@ -64,6 +98,10 @@ function privileged() {
     ['OUT DX,AL', [0xee]],
     ['INSB', [0x6c]],
     ['OUTSB', [0x6e]],
+    ['IN EAX,DX', [0xed]],
+    ['OUT DX,EAX', [0xef]],
+    ['INSD', [0x6d]],
+    ['OUTSD', [0x6f]],
     ['CLTS', [0x0f, 0x06]],
     ['INVD', [0x0f, 0x08]],
     ['WBINVD', [0x0f, 0x09]],
