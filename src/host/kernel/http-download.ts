@@ -7,8 +7,8 @@ const REDIRECTS_MAX = 5;
 const SILENCE_MS = 30_000;
 
 export interface DownloadOptions {
-  /** PEM certificates to trust besides Node's own. */
-  readonly ca: string | undefined;
+  /** PEM certificates to trust besides Node's own; empty leaves Node's defaults alone. */
+  readonly ca: readonly string[];
   readonly signal: AbortSignal | undefined;
 }
 
@@ -41,8 +41,8 @@ export async function* download(url: string, options: DownloadOptions): AsyncGen
 
 async function request(url: URL, { ca, signal }: DownloadOptions): Promise<IncomingMessage> {
   if (url.protocol !== 'https:' && url.protocol !== 'http:') throw refused(url.href, `protocol is ${url.protocol}`);
-  // Setting `ca` replaces the built-in list, so that is repeated; NODE_EXTRA_CA_CERTS is then named again as well.
-  const trust = ca === undefined ? {} : { ca: [...rootCertificates, ca] };
+  // Setting `ca` replaces every default, so the built-in list is repeated.
+  const trust = ca.length === 0 ? {} : { ca: [...rootCertificates, ...ca] };
   const options = { ...trust, ...(signal && { signal }), headers: { 'user-agent': 'krun' } };
   return await new Promise((resolve, reject) => {
     const call = url.protocol === 'https:' ? httpsGet(url, options, resolve) : httpGet(url, options, resolve);

@@ -13,8 +13,8 @@ export interface NpmSettings {
   readonly registry: string;
   /** A proxy stands between: only npm itself knows how to pass it. */
   readonly proxy: boolean;
-  /** PEM certificates to trust in addition to Node's own. */
-  readonly ca: string | undefined;
+  /** PEM certificates that npm's `cafile` adds to Node's own; with them those of NODE_EXTRA_CA_CERTS. */
+  readonly ca: readonly string[];
 }
 
 /** Asks the npm client, so that every .npmrc, environment variable and default counts as it does for `npm install`. */
@@ -34,8 +34,14 @@ export async function npmSettings(npm: string, env: NodeJS.ProcessEnv, pin: Pinn
   return {
     registry: values.get(scope) ?? values.get('registry') ?? env['npm_config_registry'] ?? DEFAULT_REGISTRY,
     proxy: proxied || proxyVariables,
-    ca: cafile && (await readFile(cafile, 'utf8').catch(() => undefined)),
+    ca: cafile === undefined ? [] : await readCertificates([cafile, env['NODE_EXTRA_CA_CERTS']]),
   };
+}
+
+/** Files that cannot be read count as empty, as they do for Node and npm. */
+async function readCertificates(paths: readonly (string | undefined)[]): Promise<string[]> {
+  const texts = await Promise.all(paths.map((path) => (path ? readFile(path, 'utf8').catch(() => '') : '')));
+  return texts.filter((text) => text !== '');
 }
 
 /**
