@@ -1,7 +1,7 @@
 // Compares an executor with the recorded vectors and prints a table of what differs.
 //
 //   node test/differential/run.mjs [family...] [--executor silicon | path/to/module.js] [--filter regex]
-//     [--strict] [--all] [--show n]
+//     [--without feature,...] [--strict] [--all] [--show n]
 //
 // A module exports createExecutor(), which returns a CpuExecutor or a promise of one (src/testing/executor.ts).
 import { readdirSync, readFileSync } from 'node:fs';
@@ -33,9 +33,9 @@ export function loadFamily(family, filter = /(?:)/) {
  *
  * @returns one row per template: {name, feature, cases, mismatches, first: {vector, lines} | undefined}
  */
-export function runFamily(executor, family, { filter, strict = false } = {}) {
+export function runFamily(executor, family, { filter, strict = false, without = [] } = {}) {
   const rows = new Map();
-  const vectors = loadFamily(family, filter);
+  const vectors = loadFamily(family, filter).filter((vector) => !without.includes(vector.template.feature));
   for (let at = 0; at < vectors.length; at += BATCH) {
     const batch = vectors.slice(at, at + BATCH);
     const results = executor.executeAll?.(batch);
@@ -100,14 +100,17 @@ async function main() {
     options: {
       executor: { type: 'string', default: 'silicon' },
       filter: { type: 'string', default: '' },
+      without: { type: 'string', default: '' },
       show: { type: 'string', default: '1000' },
       strict: { type: 'boolean', default: false },
       all: { type: 'boolean', default: false },
     },
   });
   const executor = await openExecutor(values.executor);
+  const { strict } = values;
+  const without = values.without.split(',').filter((feature) => feature !== '');
   for (const family of positionals.length ? positionals : recordedFamilies()) {
-    const rows = runFamily(executor, family, { filter: new RegExp(values.filter), strict: values.strict });
+    const rows = runFamily(executor, family, { filter: new RegExp(values.filter), strict, without });
     print(family, rows, { all: values.all, show: Number(values.show) });
     if (rows.some((row) => row.mismatches > 0)) process.exitCode = 1;
   }
