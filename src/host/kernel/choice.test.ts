@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { syntheticFirmware } from '../../testing/synthetic-firmware.ts';
 import { cacheError } from './kernel-error.ts';
-import { progressBar } from './progress-bar.ts';
 import { describeFirmware, type FirmwareOptions, findFirmware } from './provider.ts';
 import { pathsInLoaderCache, systemFirmwarePaths } from './system-libraries.ts';
 import { PINNED_FIRMWARE } from './pinned-package.ts';
@@ -126,21 +125,6 @@ test('LD_LIBRARY_PATH comes first, then the loader cache, then the usual directo
   ]);
   const without = await systemFirmwarePaths({}, join(work, 'absent'));
   assert.equal(without[0], '/usr/local/lib/libkrunfw.so.5');
-});
-
-test('the progress bar draws on a terminal only, at most ten times a second, and wipes itself', () => {
-  const written: string[] = [];
-  let now = 0;
-  const stream = (isTTY: boolean) => ({ isTTY, write: (line: string) => written.push(line) });
-  const silent = progressBar(stream(false), 'Fetching', () => now);
-  silent({ receivedBytes: 1, totalBytes: 2 });
-  assert.deepEqual(written, []);
-  const draw = progressBar(stream(true), 'Fetching', () => now);
-  for (now = 0; now < 250; now++) draw({ receivedBytes: 12_000_000, totalBytes: 48_000_000 });
-  draw({ receivedBytes: 48_000_000, totalBytes: 48_000_000 });
-  assert.equal(written.length, 4);
-  assert.equal(written[0], '\rFetching [######..................] 12.0 of 48.0 MB\x1b[K');
-  assert.equal(written[3], '\r\x1b[K');
 });
 
 test('errno names of a full or closed disk become codes of ours', () => {
