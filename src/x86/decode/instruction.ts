@@ -57,7 +57,7 @@ export interface CodeMode {
   readonly bits: 16 | 32 | 64;
   /** Width of the stack pointer: 64 in 64-bit mode, else SS.B. */
   readonly stackBits: 16 | 32 | 64;
-  /** CR0.TS, CR0.EM or CR4.OSFXSR forbid x87 / SSE: bit 0 = x87 and MMX raise #NM, bit 1 = SSE raises #NM, bit 2 = SSE raises #UD. */
+  /** CR0.TS, CR0.EM or CR4.OSFXSR forbid x87 / SSE: bit 0 = x87 and MMX raise #NM, 1 = SSE raises #NM, 2 = SSE raises #UD, 3 = MMX raises #UD. */
   readonly fpu: number;
   readonly cpl3: boolean;
 }

@@ -87,14 +87,15 @@ function jumpLinearBody(handlerType: number): Code {
   const code = new Code(1);
   const entry = code.local(I32);
   const record = code.local(I32);
+  const link = code.local(I32);
   code.get(0).op('i32_wrap_i64').i32(JUMP_ENTRIES - 1).op('i32_and').i32(4).op('i32_shl');
   code.i32(0).load('i32_load', S.jumpCache).op('i32_add').tee(entry);
   code.load('i64_load', 0).get(0).op('i64_ne').if(false);
   code.i32(0).get(0).store('i64_store', S.rip).i32(EXIT.lookup).op('return').end();
   code.get(entry).load('i32_load', 8).set(record);
   code.i32(0).get(0).i64(-4096n).op('i64_and').store('i64_store', S.page);
-  code.i32(0).load('i32_load', S.link).get(entry).load('i32_load', 12).i32(0).op('i32_ne').i32(0).i32(0).load('i32_load', S.link).op('i32_ne').op('i32_and').if();
-  code.get(record).store('i32_store', 0).else().op('drop').end();
+  code.i32(0).load('i32_load', S.link).tee(link).i32(0).op('i32_ne').get(entry).load('i32_load', 12).op('i32_and').if();
+  code.get(link).get(record).store('i32_store', 0).end();
   return finishJump(code, record, handlerType);
 }
 

@@ -295,7 +295,7 @@ export class InterpEmitter extends Emitter {
     this.code.if(false);
     this.#slow(host, bits, true);
     this.#storeAt(bits, localValue(host, I32), 0, kept);
-    this.code.i32(bits / 8).call(this.#runtime.commitStore);
+    this.#commitIfStaged(bits, localValue(host, I32));
     this.code.else();
     this.#storeAt(bits, localValue(host, I32), 0, kept);
     this.code.end();

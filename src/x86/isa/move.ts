@@ -104,6 +104,9 @@ export const MOVE: readonly Definition[] = [
   instruction({ name: 'BSWAP', opcode: '0F C8 +r', operands: ['Zy'], semantics: bswap }),
   instruction({ name: 'CBW', opcode: '98', sized: true, semantics: cbw }),
   instruction({ name: 'CWD', opcode: '99', sized: true, semantics: cwd }),
+  instruction({ name: 'MOVNTI', opcode: 'NP 0F C3 mem', operands: ['My', 'Gy'], semantics: mov }),
+  // One vCPU sees its own accesses in order; the host keeps the order of plain accesses between vCPUs.
+  ...[5, 6, 7].map((digit) => instruction({ name: ['LFENCE', 'MFENCE', 'SFENCE'][digit - 5]!, opcode: `NP 0F AE /${digit} reg`, semantics: () => {} })),
   instruction({ name: 'MOVBE', opcode: '0F 38 F0 mem', operands: ['Gv', 'Mv'], semantics: movbe }),
   instruction({ name: 'MOVBE', opcode: '0F 38 F1 mem', operands: ['Mv', 'Gv'], semantics: movbe }),
   instruction({

@@ -1,0 +1,195 @@
+import type { Decoder } from '../decode/decode.ts';
+import { INVALID } from '../decode/decode.ts';
+import type { CodeMode, Instruction } from '../decode/instruction.ts';
+import type { Definition } from '../isa/definition.ts';
+import type { CodePages } from '../mmu/code-pages.ts';
+import { ENGINE, ENGINE_BYTES } from '../state/layout.ts';
+import { GuestException, VECTOR } from '../system/exception.ts';
+import { HANDLER } from './generate.ts';
+import { LINK_NONE, R, RECORD_BYTES } from './record.ts';
+import type { Translator } from './translate.ts';
+
+/** Most instructions of a block: bounds how long the guest runs between two looks at its budget. */
+const BLOCK_MAX = 64;
+/** Room that a block may need: two records per instruction and the jump at its end. */
+const BLOCK_BYTES = (BLOCK_MAX * 2 + 1) * RECORD_BYTES;
+
+/** Where code lies: physical addresses of the page of its first byte and, when an instruction may cross, of the next page. */
+export interface CodePlace {
+  readonly physical: number;
+  /** Physical address of the next linear page; only asked for when needed. @throws {GuestException} */
+  nextPage(): number;
+}
+
+interface PageBlocks {
+  /** page offset * 64 + mode -> record. */
+  readonly entries: Map<number, number>;
+  /** Pairs of start and end addresses of the records made from this page. */
+  readonly ranges: number[];
+}
+
+/** A block that was found or made. */
+export interface Block {
+  record: number;
+  /** Branches may be linked to it: it lies in one page. */
+  linkable: boolean;
+}
+
+/**
+ * Records by the physical place of their code. Blocks of a page that is written are marked stale, in place: whoever reaches
+ * one of their records, through a link or in the middle of a block, comes back for a new translation.
+ */
+export class BlockCache {
+  readonly #view: DataView;
+  readonly #bytes: Uint8Array;
+  readonly #decoder: Decoder;
+  readonly #translator: Translator;
+  readonly #codePages: CodePages;
+  readonly #ramBytes: number;
+  readonly #pages = new Map<number, PageBlocks>();
+  #next: number = ENGINE.records;
+  readonly #crossing = new Uint8Array(15);
+  /** All records are gone: links and jump caches must go as well. */
+  onReset: () => void = () => {};
+  readonly #found: Block = { record: 0, linkable: true };
+
+  constructor(parts: { buffer: ArrayBufferLike; decoder: Decoder; translator: Translator; codePages: CodePages; ramBytes: number }) {
+    this.#view = new DataView(parts.buffer as ArrayBuffer);
+    this.#bytes = new Uint8Array(parts.buffer as ArrayBuffer);
+    this.#decoder = parts.decoder;
+    this.#translator = parts.translator;
+    this.#codePages = parts.codePages;
+    this.#ramBytes = parts.ramBytes;
+    this.#codePages.onInvalidate = (page) => this.#invalidate(page);
+  }
+
+  /** The block at a physical address; made if there is none. The answer is valid until the next call. */
+  find(place: CodePlace, mode: CodeMode, modeIndex: number): Block {
+    const page = Math.floor(place.physical / 4096);
+    const key = (place.physical % 4096) * 64 + modeIndex;
+    const found = this.#pages.get(page)?.entries.get(key);
+    if (found !== undefined) {
+      this.#found.record = found;
+      this.#found.linkable = true;
+      return this.#found;
+    }
+    return this.#make(place, page, mode, key);
+  }
+
+  /** A block of one instruction that no cache knows: for single steps. */
+  single(place: CodePlace, mode: CodeMode): Block {
+    this.#makeRoom();
+    return this.#make(place, Math.floor(place.physical / 4096), mode, -1);
+  }
+
+  /** Decodes without translating: to know more about an instruction that faulted. */
+  decodeAt(place: CodePlace, mode: CodeMode): Instruction | undefined {
+    return this.#decodeInPage(Math.floor(place.physical / 4096), place.physical % 4096, mode);
+  }
+
+  #makeRoom(): void {
+    if (this.#next + BLOCK_BYTES <= ENGINE.recordsEnd) return;
+    this.#pages.clear();
+    this.#translator.instructions.clear();
+    this.#next = ENGINE.records;
+    this.onReset();
+  }
+
+  #make(place: CodePlace, page: number, mode: CodeMode, key: number): Block {
+    this.#makeRoom();
+    const start = this.#next;
+    const from = place.physical % 4096;
+    let offset = from;
+    let at = start;
+    let count = 0;
+    let open = true;
+    const limit = key < 0 ? 1 : BLOCK_MAX;
+    while (open && count < limit && offset < 4096) {
+      const insn = this.#decodeInPage(page, offset, mode);
+      if (insn === undefined) break; // reaches into the next page
+      at = this.#translator.write(at, allowed(insn), offset, ++count);
+      offset += insn.length;
+      open = insn.def.ends !== true;
+    }
+    if (count === 0) return this.#makeCrossing(place, page, mode);
+    if (open) at = this.#translator.writeJump(at, offset, count, offset, offset < 4096 ? LINK_NONE : 1);
+    this.#next = at;
+    this.#remember(page, start, at, page * 4096 + from, offset - from);
+    if (key >= 0) this.#pages.get(page)!.entries.set(key, start);
+    this.#found.record = start;
+    this.#found.linkable = true;
+    return this.#found;
+  }
+
+  #decodeInPage(page: number, offset: number, mode: CodeMode): Instruction | undefined {
+    if (page * 4096 + 4096 > this.#ramBytes) return this.#decoder.decode(INVALID_BYTES, mode);
+    const host = ENGINE_BYTES + page * 4096 + offset;
+    return this.#decoder.decode(this.#bytes.subarray(host, host + Math.min(15, 4096 - offset)), mode);
+  }
+
+  /** One instruction whose bytes lie in two pages: valid only as long as both are mapped where they are now. */
+  #makeCrossing(place: CodePlace, page: number, mode: CodeMode): Block {
+    const offset = place.physical % 4096;
+    const second = place.nextPage();
+    const inFirst = 4096 - offset;
+    const first = ENGINE_BYTES + place.physical;
+    this.#crossing.set(this.#bytes.subarray(first, first + inFirst));
+    const next = ENGINE_BYTES + second;
+    if (second + 4096 <= this.#ramBytes) this.#crossing.set(this.#bytes.subarray(next, next + 15 - inFirst), inFirst);
+    else this.#crossing.fill(0xff, inFirst);
+    const insn = this.#decoder.decode(this.#crossing, mode) ?? this.#decoder.decode(INVALID_BYTES, mode)!;
+    const start = this.#next;
+    let at = this.#translator.write(start, allowed(insn), offset, 1);
+    const end = offset + insn.length;
+    if (insn.def.ends !== true) at = this.#translator.writeJump(at, offset, 1, end, 1);
+    this.#next = at;
+    this.#remember(page, start, at, place.physical, inFirst);
+    this.#remember(second / 4096, start, at, second, Math.max(end - 4096, 1));
+    this.#found.record = start;
+    this.#found.linkable = false;
+    return this.#found;
+  }
+
+  #remember(page: number, start: number, end: number, physical: number, length: number): void {
+    let blocks = this.#pages.get(page);
+    if (blocks === undefined) {
+      blocks = { entries: new Map(), ranges: [] };
+      this.#pages.set(page, blocks);
+    }
+    blocks.ranges.push(start, end);
+    this.#codePages.mark(physical, length);
+  }
+
+  #invalidate(physical: number): void {
+    const page = Math.floor(physical / 4096);
+    const blocks = this.#pages.get(page);
+    if (blocks === undefined) return;
+    this.#pages.delete(page);
+    for (let i = 0; i < blocks.ranges.length; i += 2) {
+      for (let at = blocks.ranges[i]!; at < blocks.ranges[i + 1]!; at += RECORD_BYTES) this.#view.setUint32(at + R.handler, HANDLER.stale, true);
+    }
+  }
+}
+
+/** 0F FF: no instruction. */
+const INVALID_BYTES = new Uint8Array([0x0f, 0xff, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90]);
+
+/** The instruction itself, or one that raises #NM or #UD in its place when its unit is off. @spec SDM-2A §2.4 */
+function allowed(insn: Instruction): Instruction {
+  const { unit } = insn.def;
+  const { fpu } = insn.mode;
+  if (unit === undefined || fpu === 0) return insn;
+  const undefinedOpcode = unit === 'sse' ? fpu & 4 : unit === 'mmx' ? fpu & 8 : 0;
+  if (undefinedOpcode !== 0) return { ...insn, def: INVALID };
+  const unavailable = unit === 'sse' ? fpu & 2 : fpu & 1;
+  return unavailable !== 0 ? { ...insn, def: UNAVAILABLE } : insn;
+}
+
+const UNAVAILABLE: Definition = {
+  name: '(unavailable)',
+  opcode: '0F FF',
+  ends: true,
+  system: () => {
+    throw new GuestException(VECTOR.NM);
+  },
+};

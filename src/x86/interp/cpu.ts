@@ -1,0 +1,434 @@
+import { Decoder } from '../decode/decode.ts';
+import type { CodeMode, Instruction } from '../decode/instruction.ts';
+import { OpcodeTables } from '../decode/tables.ts';
+import { DEFINITIONS } from '../isa/index.ts';
+import { ACCESS } from '../mmu/access.ts';
+import { Mmu } from '../mmu/mmu.ts';
+import { ENGINE, ENGINE_BYTES, JUMP_EMPTY, JUMP_ENTRIES, JUMP_TABLE, S, SEG } from '../state/layout.ts';
+import type { CpuModel } from '../state/cpuid.ts';
+import { CpuState, FLAG } from '../state/state.ts';
+import { linearAddressOf } from '../system/addressing.ts';
+import { SHADOW } from '../system/control-bits.ts';
+import { deliverException, deliverInterrupt } from '../system/delivery.ts';
+import { GuestException, VECTOR } from '../system/exception.ts';
+import type { CpuIo, SystemCpu } from '../system/system-cpu.ts';
+import { type Block, BlockCache, type CodePlace } from './block-cache.ts';
+import { generateInterpreter, type InterpreterModule } from './generate.ts';
+import { HELPER_NAMES, runHelper } from './helpers.ts';
+import { codeMode, modeIndexOf } from './mode.ts';
+import { EXIT, R } from './record.ts';
+import { Translator } from './translate.ts';
+
+/** Why run() returned. */
+export type RunEnd = 'budget' | 'halted' | 'shutdown';
+
+export interface CpuOptions {
+  readonly memory: WebAssembly.Memory;
+  readonly ramBytes: number;
+  readonly model: CpuModel;
+  readonly io: CpuIo & { mmioRead(gpa: number, size: 1 | 2 | 4): number; mmioWrite(gpa: number, size: 1 | 2 | 4, value: number): void };
+}
+
+let sharedModule: { readonly module: WebAssembly.Module; readonly handlers: InterpreterModule['handlers'] } | undefined;
+
+/** Generated once per thread. */
+function interpreter(): NonNullable<typeof sharedModule> {
+  if (sharedModule === undefined) {
+    const { bytes, handlers } = generateInterpreter(DEFINITIONS, HELPER_NAMES);
+    sharedModule = { module: new WebAssembly.Module(bytes), handlers };
+  }
+  return sharedModule;
+}
+
+/**
+ * One software x86-64 CPU: generated code runs until something needs TypeScript, which happens here. Knows no device; the
+ * owner runs it in slices and injects interrupts between them.
+ */
+export class Cpu implements SystemCpu, CodePlace {
+  readonly state: CpuState;
+  readonly mmu: Mmu;
+  readonly io: CpuIo;
+  readonly model: CpuModel;
+  instructionRip = 0n;
+
+  readonly #run: (record: number) => number;
+  readonly #view: DataView;
+  readonly #words: BigUint64Array;
+  readonly #i32: Int32Array;
+  readonly #translator: Translator;
+  readonly #blocks: BlockCache;
+  #modeIndex = -1;
+  #mode: CodeMode;
+  /** Linear pages whose code is in a jump cache, as page numbers of 36 bits. */
+  readonly #fetched = new Set<number>();
+  #pending: GuestException | undefined;
+  /** Budget taken away by requestExit, so that the count of instructions stays right. */
+  #withheld = 0;
+  #stepping = false;
+  #failure: unknown;
+  // CodePlace of the look-up at hand.
+  physical = 0;
+  #linearLow = 0;
+  #linearHigh = 0;
+
+  constructor(options: CpuOptions) {
+    const { buffer } = options.memory;
+    this.state = new CpuState(buffer);
+    this.io = options.io;
+    this.model = options.model;
+    this.#view = new DataView(buffer as ArrayBuffer);
+    this.#words = new BigUint64Array(buffer as ArrayBuffer);
+    this.#i32 = new Int32Array(buffer as ArrayBuffer);
+    this.mmu = new Mmu({ buffer, state: this.state, ramBytes: options.ramBytes, mmio: options.io });
+    const { module, handlers } = interpreter();
+    this.#translator = new Translator(this.#view, handlers, DEFINITIONS);
+    const decoder = new Decoder(tables());
+    this.#blocks = new BlockCache({ buffer, decoder, translator: this.#translator, codePages: this.mmu.codePages, ramBytes: options.ramBytes });
+    this.#blocks.onReset = () => this.#clearJumpCaches(true);
+    this.mmu.onFlush = (supervisor) => this.#clearJumpCaches(supervisor);
+    this.mmu.onFlushPage = (low, high) => this.#flushCodePage(low, high);
+    const instance = new WebAssembly.Instance(module, { h: this.#imports(options.memory) });
+    this.#run = instance.exports['run'] as (record: number) => number;
+    this.#mode = codeMode(0);
+    this.#clearJumpCaches(true);
+    this.modeChanged();
+  }
+
+  // --- Running ------------------------------------------------------------------------------------------------------
+
+  /** Runs about `budget` instructions, or until HLT or a triple fault. The state is complete when it returns. */
+  run(budget: number): RunEnd {
+    if ((this.state.get32(S.shadow) & SHADOW.halted) !== 0) return 'halted';
+    this.#set32(S.budget, budget);
+    this.#withheld = 0;
+    const end = this.#loop();
+    this.state.set64(S.retired, this.state.get64(S.retired) + BigInt(Math.max(0, budget - this.#get32(S.budget) - this.#withheld)));
+    return end;
+  }
+
+  /** Executes exactly one instruction (one iteration of a repeated one) and delivers nothing but its own exception. */
+  step(): RunEnd {
+    this.#stepping = true;
+    try {
+      return this.run(0);
+    } finally {
+      this.#stepping = false;
+    }
+  }
+
+  /** Makes run() return at the end of the current block. */
+  requestExit(): void {
+    const left = this.#get32(S.budget);
+    if (left < 0) return;
+    this.#withheld += left + 1;
+    this.#set32(S.budget, -1);
+  }
+
+  /** Whether an external interrupt may be delivered now. */
+  get interruptible(): boolean {
+    return (this.#get32(S.flags) & FLAG.IF) !== 0 && (this.#get32(S.shadow) & SHADOW.interrupts) === 0;
+  }
+
+  get halted(): boolean {
+    return (this.#get32(S.shadow) & SHADOW.halted) !== 0;
+  }
+
+  /** Delivers an external interrupt. @returns false on a triple fault */
+  interrupt(vector: number): boolean {
+    this.state.set32(S.shadow, this.#get32(S.shadow) & ~SHADOW.halted);
+    return deliverInterrupt(this, vector);
+  }
+
+  #loop(): RunEnd {
+    let record = this.#lookup();
+    for (;;) {
+      if (record === 0) return 'shutdown';
+      const exit = this.#run(record);
+      if (this.#failure !== undefined) throw this.#takeFailure();
+      switch (exit) {
+        case EXIT.lookup:
+          this.#fromLinearRip();
+          if (this.#get32(S.budget) < 0) return this.#paused();
+          record = this.#lookup();
+          break;
+        case EXIT.budget:
+          this.#ripOfRecord();
+          return this.#paused();
+        case EXIT.stale:
+          this.#ripOfRecord();
+          record = this.#lookup();
+          break;
+        default:
+          this.#ripOfRecord();
+          if (!this.#raisePending(exit)) return 'shutdown';
+          if (this.#get32(S.budget) < 0 || this.#stepping) return this.#paused();
+          record = this.#lookup();
+      }
+    }
+  }
+
+  /** The shadow of STI lasts for one instruction: gone, unless it is STI itself that ran last. */
+  #paused(): RunEnd {
+    this.#set32(S.link, 0);
+    return this.halted ? 'halted' : 'budget';
+  }
+
+  #raisePending(exit: number): boolean {
+    let error = this.#pending;
+    this.#pending = undefined;
+    if (exit === EXIT.raise) error = new GuestException(this.#get32(S.exitInfo), this.#get32(S.exitCode));
+    else if (error === undefined) error = this.#accessFault();
+    return deliverException(this, error.vector, error.errorCode);
+  }
+
+  /** The fault of a memory access; addresses relative to RSP or RBP that are not canonical raise #SS. @spec SDM-3A §6.15 "Interrupt 12" */
+  #accessFault(): GuestException {
+    const error = this.mmu.raise();
+    if (error.vector !== VECTOR.GP) return error;
+    this.#locate();
+    const insn = this.#blocks.decodeAt(this, this.#mode);
+    const segment = insn?.memory?.segment ?? (insn?.def.stack === true ? SEG.SS : SEG.DS);
+    return segment === SEG.SS ? new GuestException(VECTOR.SS, error.errorCode) : error;
+  }
+
+  // --- Finding code -------------------------------------------------------------------------------------------------
+
+  /** The record for the current RIP; delivers what fetching it raises. 0 on a triple fault. */
+  #lookup(): number {
+    for (let tries = 0; tries < 8; tries++) {
+      try {
+        return this.#find();
+      } catch (error) {
+        if (!(error instanceof GuestException)) throw error;
+        if (!deliverException(this, error.vector, error.errorCode)) return 0;
+        if (this.#stepping) this.#set32(S.budget, -1);
+      }
+    }
+    return 0;
+  }
+
+  #find(): number {
+    this.#locate();
+    const low = this.#linearLow;
+    const high = this.#linearHigh;
+    this.#set32(S.page, low & -4096);
+    this.#set32(S.page + 4, high);
+    const link = this.#get32(S.link);
+    this.#set32(S.link, 0);
+    if (this.#stepping) return this.#blocks.single(this, this.#mode).record;
+    const block = this.#blocks.find(this, this.#mode, this.#modeIndex);
+    this.#remember(low, high, block);
+    if (link !== 0 && block.linkable) this.#view.setUint32(link, block.record, true);
+    return block.record;
+  }
+
+  /** Makes this the CodePlace of RIP. @throws {GuestException} when it cannot be fetched */
+  #locate(): void {
+    this.#linearLow = this.#linearRip();
+    const physical = this.mmu.translateFetch(this.#linearLow, this.#linearHigh);
+    if (physical < 0) throw this.mmu.raise();
+    this.physical = physical;
+  }
+
+  /** CodePlace: the page after the one at hand. */
+  nextPage(): number {
+    const next = ((this.#linearLow & -4096) + 4096) | 0;
+    const physical = this.mmu.translateFetch(next, next === 0 ? this.#linearHigh + 1 : this.#linearHigh);
+    if (physical < 0) throw this.mmu.raise();
+    return physical;
+  }
+
+  /** Low half of the linear address of RIP; the high half goes to #linearHigh. */
+  #linearRip(): number {
+    const low = this.#get32(S.rip);
+    if (this.#mode.bits === 64) {
+      this.#linearHigh = this.#get32(S.rip + 4);
+      return low;
+    }
+    this.#linearHigh = 0;
+    const offset = this.#mode.bits === 16 ? low & 0xffff : low;
+    return (offset + this.#get32(S.segBase + SEG.CS * 8)) | 0;
+  }
+
+  /** Generated code leaves a linear address in S.rip. */
+  #fromLinearRip(): void {
+    if (this.#mode.bits === 64) return;
+    const offset = (this.#get32(S.rip) - this.#get32(S.segBase + SEG.CS * 8)) | 0;
+    this.#set32(S.rip, this.#mode.bits === 16 ? offset & 0xffff : offset);
+    this.#set32(S.rip + 4, 0);
+  }
+
+  /** RIP := the instruction of the record at S.pc. */
+  #ripOfRecord(): void {
+    const offset = this.#view.getUint16(this.#get32(S.pc) + R.pageOffset, true);
+    this.#set32(S.rip, this.#get32(S.page) + offset);
+    this.#set32(S.rip + 4, this.#get32(S.page + 4));
+    this.#fromLinearRip();
+  }
+
+  #remember(low: number, high: number, block: Block): void {
+    const entry = this.#get32(S.jumpCache) + ((low & (JUMP_ENTRIES - 1)) << 4);
+    this.#i32[entry >> 2] = low;
+    this.#i32[(entry >> 2) + 1] = high;
+    this.#i32[(entry >> 2) + 2] = block.record;
+    this.#i32[(entry >> 2) + 3] = block.linkable ? 1 : 0;
+    this.#fetched.add((high & 0xffff) * 0x10_0000 + (low >>> 12));
+  }
+
+  #clearJumpCaches(supervisor: boolean): void {
+    const tables = ENGINE.jumpCache >> 3;
+    this.#words.fill(JUMP_EMPTY, tables + (supervisor ? 0 : JUMP_TABLE >> 3), tables + ((2 * JUMP_TABLE) >> 3));
+    this.#set32(S.link, 0);
+    if (supervisor) this.#fetched.clear();
+  }
+
+  /** INVLPG: only pages that were fetched from matter; an instruction may reach in from the page before. */
+  #flushCodePage(low: number, high: number): void {
+    const page = (high & 0xffff) * 0x10_0000 + (low >>> 12);
+    if (this.#fetched.has(page) || this.#fetched.has(page - 1)) this.#clearJumpCaches(true);
+  }
+
+  // --- Called by generated code ---------------------------------------------------------------------------------------
+
+  #imports(memory: WebAssembly.Memory): Record<string, unknown> {
+    return {
+      memory,
+      slowLoad: (bytes: number) => this.#guard(() => this.mmu.slowLoad(bytes)),
+      slowStore: (bytes: number) => this.#guard(() => this.mmu.slowStore(bytes)),
+      commitStore: (bytes: number) => this.#guard(() => (this.mmu.commitStore(bytes), 0)),
+      system: (record: number) => this.#guard(() => this.#system(record)),
+      prepare: (record: number) => this.#guard(() => this.#prepare(record)),
+      helper: (id: number) => this.#guard(() => (runHelper(this, id), 0)),
+    };
+  }
+
+  /** Our own errors must not unwind through generated code: kept until run() has returned. */
+  #guard(call: () => number): number {
+    try {
+      return call();
+    } catch (error) {
+      this.#failure ??= error;
+      this.requestExit();
+      return -1;
+    }
+  }
+
+  #takeFailure(): unknown {
+    const failure = this.#failure;
+    this.#failure = undefined;
+    return failure;
+  }
+
+  /** Executes an instruction in TypeScript. Returns 0 to go on, or an exit plus one. */
+  #system(record: number): number {
+    const insn = this.#translator.instructions.get(record)!;
+    const next = this.#startOf(record, insn);
+    const flags = this.#get32(S.flags);
+    try {
+      insn.def.system!(this, insn);
+    } catch (error) {
+      if (!(error instanceof GuestException)) throw error;
+      this.#pending = error;
+      return EXIT.fault + 1;
+    }
+    if ((this.#get32(S.flags) & ~flags & FLAG.IF) !== 0) this.requestExit();
+    if (this.halted) this.requestExit();
+    if (insn.def.ends !== true && this.state.rip === next) return 0;
+    this.#set32(S.budget, this.#get32(S.budget) - this.#view.getUint8(record + R.count));
+    this.#toLinearRip();
+    return EXIT.lookup + 1;
+  }
+
+  /** Sets RIP to the next instruction, as system functions expect it. */
+  #startOf(record: number, insn: Instruction): bigint {
+    this.#ripOfRecord();
+    this.instructionRip = this.#mode.bits === 64 ? this.state.rip : BigInt(this.#linearRip() >>> 0);
+    const next = this.state.rip + BigInt(insn.length);
+    this.state.rip = this.#mode.bits === 64 ? next : next & (this.#mode.bits === 32 ? 0xffff_ffffn : 0xffffn);
+    return this.state.rip;
+  }
+
+  #toLinearRip(): void {
+    if (this.#mode.bits === 64) return;
+    this.#set32(S.rip, this.#linearRip());
+    this.#set32(S.rip + 4, 0);
+  }
+
+  /** Effective addresses that records cannot express go through S.ea. */
+  #prepare(record: number): number {
+    const insn = this.#translator.instructions.get(record)!;
+    this.#startOf(record, insn);
+    try {
+      this.state.set64(S.ea, this.address(insn));
+      return 0;
+    } catch (error) {
+      if (!(error instanceof GuestException)) throw error;
+      this.#pending = error;
+      return EXIT.fault + 1;
+    }
+  }
+
+  // --- SystemCpu ----------------------------------------------------------------------------------------------------
+
+  address(insn: Instruction): bigint {
+    return linearAddressOf(this, insn);
+  }
+
+  read(linear: bigint, bytes: number): bigint {
+    return this.#read(linear, bytes, this.mmu.privilege());
+  }
+
+  write(linear: bigint, bytes: number, value: bigint): void {
+    this.#write(linear, bytes, value, this.mmu.privilege());
+  }
+
+  readSystem(linear: bigint, bytes: number): bigint {
+    return this.#read(linear, bytes, ACCESS.implicit);
+  }
+
+  writeSystem(linear: bigint, bytes: number, value: bigint): void {
+    this.#write(linear, bytes, value, ACCESS.implicit);
+  }
+
+  #read(linear: bigint, bytes: number, access: number): bigint {
+    const [low, high] = halves(linear);
+    return bytes === 8 ? this.mmu.read64(low, high, access) : BigInt(this.mmu.read(low, high, bytes as 1 | 2 | 4, access));
+  }
+
+  #write(linear: bigint, bytes: number, value: bigint, access: number): void {
+    const [low, high] = halves(linear);
+    if (bytes === 8) this.mmu.write64(low, high, access, BigInt.asUintN(64, value));
+    else this.mmu.write(low, high, bytes as 1 | 2 | 4, access, Number(BigInt.asUintN(32, value)));
+  }
+
+  modeChanged(): void {
+    this.mmu.selectView();
+    const index = modeIndexOf(this.state);
+    if (index === this.#modeIndex) return;
+    this.#modeIndex = index;
+    this.#mode = codeMode(index);
+    this.#clearJumpCaches(true);
+  }
+
+  #get32(offset: number): number {
+    return this.#i32[offset >> 2]!;
+  }
+
+  #set32(offset: number, value: number): void {
+    this.#i32[offset >> 2] = value;
+  }
+}
+
+function halves(value: bigint): [number, number] {
+  return [Number(BigInt.asIntN(32, value)), Number(BigInt.asIntN(32, value >> 32n))];
+}
+
+let sharedTables: OpcodeTables | undefined;
+
+function tables(): OpcodeTables {
+  sharedTables ??= new OpcodeTables(DEFINITIONS);
+  return sharedTables;
+}
+
+/** RAM starts here in the memory; for owners that load a kernel. */
+export const RAM_OFFSET = ENGINE_BYTES;
