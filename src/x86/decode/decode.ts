@@ -148,6 +148,7 @@ export class Decoder {
     const low = ((modrm >> 3) & 7) * 2 + (modrm >= 0xc0 ? 1 : 0);
     const form = entry.forms[half + mandatory * 16 + low];
     if (form === undefined || form.mode === (mode64 ? 'legacy' : '64')) return this.#invalid(mode);
+    if (p.vexPrefix >= 0 && !vexAllowed(form, p)) return this.#invalid(mode);
     const rexW = (p.rex & 8) !== 0;
     const operandSize = operandSizeOf(form, mode, p.prefix66, rexW);
     const addressSize = mode64 ? (p.prefix67 ? 32 : 64) : (mode.bits === 32) !== p.prefix67 ? 32 : 16;
@@ -236,6 +237,11 @@ interface Prefixes {
   vexL: number;
   vexPrefix: number;
   map: number;
+}
+
+/** General-register VEX forms take VEX.L = 0; VEX.vvvv must be unused when no operand is there. @spec SDM-2A §2.3.6 */
+function vexAllowed(form: Definition, p: Prefixes): boolean {
+  return p.vexL === 0 && (p.vvvv === 0 || form.operands?.some((code) => code[0] === 'B') === true);
 }
 
 /** 16-bit addressing: [base, index] by ModRM.rm. @spec SDM-2A table 2-1 */

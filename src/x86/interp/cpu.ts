@@ -8,6 +8,7 @@ import { ENGINE, ENGINE_BYTES, JUMP_EMPTY, JUMP_ENTRIES, JUMP_TABLE, S, SEG } fr
 import type { CpuModel } from '../state/cpuid.ts';
 import { CpuState, FLAG } from '../state/state.ts';
 import { linearAddressOf } from '../system/addressing.ts';
+import { isNonCanonical } from '../system/canonical.ts';
 import { SHADOW } from '../system/control-bits.ts';
 import { deliverException, deliverInterrupt } from '../system/delivery.ts';
 import { GuestException, VECTOR } from '../system/exception.ts';
@@ -187,8 +188,13 @@ export class Cpu implements SystemCpu, CodePlace {
     if (error.vector !== VECTOR.GP) return error;
     this.#locate();
     const insn = this.#blocks.decodeAt(this, this.#mode);
-    const segment = insn?.memory?.segment ?? (insn?.def.stack === true ? SEG.SS : SEG.DS);
-    return segment === SEG.SS ? new GuestException(VECTOR.SS, error.errorCode) : error;
+    return insn !== undefined && this.#isStackAccess(insn) ? new GuestException(VECTOR.SS, error.errorCode) : error;
+  }
+
+  #isStackAccess(insn: Instruction): boolean {
+    if (insn.memory === undefined) return insn.def.stack === true;
+    if (insn.memory.segment === SEG.SS) return true;
+    return insn.def.stack === true && !isNonCanonical(this.address(insn));
   }
 
   // --- Finding code -------------------------------------------------------------------------------------------------

@@ -68,9 +68,17 @@ function cmpxchg(b: Emitter, dst: Operand, src: Operand): void {
   const bits = dst.bits;
   const expected = b.reg(0, bits);
   const desired = src.read();
+  if (dst.kind === 'gpr') return cmpxchgRegister(b, dst, expected, desired);
   const { old } = dst.update((a) => b.select(b.eq(a, expected), desired, a));
   b.if(b.eq(old, expected), () => {}, () => b.setReg(0, bits, old));
   b.flagsSub(bits, expected, old, b.let(b.zext(b.sub(expected, old), bits)));
+}
+
+/** A destination register that is not replaced is not written at all: its upper half stays. */
+function cmpxchgRegister(b: Emitter, dst: Operand, expected: Value, desired: Value): void {
+  const old = dst.read();
+  b.if(b.eq(old, expected), () => dst.write(desired), () => b.setReg(0, dst.bits, old));
+  b.flagsSub(dst.bits, expected, old, b.let(b.zext(b.sub(expected, old), dst.bits)));
 }
 
 function xadd(b: Emitter, dst: Operand, src: Operand): void {

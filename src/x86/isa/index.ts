@@ -1,11 +1,13 @@
 import { ALU } from './alu.ts';
 import { BITS } from './bits.ts';
+import { DECIMAL } from './decimal.ts';
 import type { Definition } from './definition.ts';
 import { FLOW } from './flow.ts';
+import { FRAME } from './frame.ts';
 import { MOVE } from './move.ts';
 import { MULTIPLY } from './multiply.ts';
 import { SHIFT } from './shift.ts';
 import { STRING } from './string.ts';
 
 /** Every instruction there is. A position in this list is the definition's number. */
-export const DEFINITIONS: readonly Definition[] = [...ALU, ...MOVE, ...SHIFT, ...MULTIPLY, ...BITS, ...FLOW, ...STRING];
+export const DEFINITIONS: readonly Definition[] = [...ALU, ...MOVE, ...SHIFT, ...MULTIPLY, ...BITS, ...FLOW, ...STRING, ...FRAME, ...DECIMAL];
