@@ -2,7 +2,7 @@ import type { Dirent, DirentSink, Entry } from './file-system.ts';
 import { fuse_dirent } from './protocol.ts';
 import { ENTRY_OUT_BYTES, type FuseReply } from './reply.ts';
 
-/** Packs directory entries into a reply, each padded to 8 bytes. @spec FUSE-7.27 fuse_dirent, fuse_direntplus */
+/** Packs directory entries into a reply, each padded to 8 bytes. @spec LINUX-FUSE fuse_dirent, fuse_direntplus */
 export class DirentPacker implements DirentSink {
   plus = false;
   /** Bytes packed so far. */

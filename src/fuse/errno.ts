@@ -2,7 +2,7 @@
  * Linux error numbers as FUSE carries them (negated). A FileSystem answers 0 or a count for success and `-EXXX`
  * for failure, so that no request allocates an error object.
  *
- * @spec FUSE-7.27 fuse_out_header.error
+ * @spec LINUX-FUSE fuse_out_header.error
  */
 export const EPERM = 1;
 export const ENOENT = 2;

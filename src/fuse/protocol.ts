@@ -2,7 +2,7 @@
  * The FUSE wire format, in the words of `linux/fuse.h`: what crosses the border between guest and server.
  * Structures are records of byte offsets; all fields are little-endian. No behaviour here.
  *
- * @spec FUSE-7.27 linux/fuse.h
+ * @spec LINUX-FUSE linux/fuse.h
  */
 
 type FieldBytes = 2 | 4 | 8;

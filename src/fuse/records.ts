@@ -42,7 +42,7 @@ export function newStatfsReply(): StatfsReply {
 
 /**
  * A device number as the kernel packs it into 32 bits: 12 bits of major, 20 of minor.
- * @spec FUSE-7.27 fuse_attr.rdev, linux/kdev_t.h new_encode_dev
+ * @spec LINUX-FUSE fuse_attr.rdev, linux/kdev_t.h new_encode_dev
  */
 export function encodeDevice(major: number, minor: number): number {
   return ((minor & 0xff) | ((major & 0xfff) << 8) | ((minor & 0xfff00) << 12)) >>> 0;

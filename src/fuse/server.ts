@@ -13,7 +13,7 @@ import * as session from './session-operations.ts';
 /**
  * Every operation served; whatever is missing is answered ENOSYS.
  *
- * @unsupported FUSE-7.27 FUSE_SETUPMAPPING and FUSE_REMOVEMAPPING (DAX): they would be two rows here and a window
+ * @unsupported LINUX-FUSE FUSE_SETUPMAPPING and FUSE_REMOVEMAPPING (DAX): they would be two rows here and a window
  * given to the context.
  */
 const OPERATIONS: readonly (Operation | undefined)[] = tableOf({

@@ -47,7 +47,7 @@ const SERVER_FLAGS =
 
 const PAGE_BYTES = 4096;
 
-/** Agrees on version, capabilities and limits. @spec FUSE-7.27 FUSE_INIT */
+/** Agrees on version, capabilities and limits. @spec LINUX-FUSE FUSE_INIT */
 export const init: Operation = {
   argumentBytes: fuse_init_in.sizeof,
   run(context, request, reply) {

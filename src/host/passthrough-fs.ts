@@ -36,6 +36,8 @@ export interface PassthroughOptions {
   readonly descriptorsMax?: number;
   /** Without the native library: plain Node, with fewer operations. For tests. */
   readonly plain?: boolean;
+  /** Stands between us and the host. For tests. */
+  readonly intercept?: (calls: HostCalls) => HostCalls;
 }
 
 /**
@@ -46,7 +48,8 @@ export interface PassthroughOptions {
  */
 export function openPassthrough(path: string, options: PassthroughOptions = {}): FileSystem {
   const libc = options.plain === true ? null : loadLibc();
-  return new PassthroughFs(path, libc === null ? nodeCalls : libcCalls(libc), options);
+  const calls = libc === null ? nodeCalls : libcCalls(libc);
+  return new PassthroughFs(path, options.intercept?.(calls) ?? calls, options);
 }
 
 class PassthroughFs implements FileSystem {

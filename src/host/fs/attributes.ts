@@ -13,7 +13,7 @@ import {
   FATTR_UID,
 } from '../../fuse/protocol.ts';
 import type { Inode } from './inode-table.ts';
-import { O_NONBLOCK, O_WRONLY, S_IFDIR, S_IFREG } from './linux.ts';
+import { O_NONBLOCK, O_WRONLY, S_IFDIR, S_IFMT, S_IFREG } from './linux.ts';
 import { attempt } from './node-calls.ts';
 import { killPriv } from './ownership.ts';
 import { NO_NODE, type Share } from './share.ts';
@@ -68,7 +68,7 @@ export function access(share: Share, nodeid: number, mask: number, caller: Calle
   if (error < 0 || mask === 0) return error;
   const { mode, uid, gid } = share.attr;
   if (caller.uid === 0) {
-    const canExecute = (mode & S_IFDIR) !== 0 || (mode & ANY_EXECUTE) !== 0;
+    const canExecute = (mode & S_IFMT) === S_IFDIR || (mode & ANY_EXECUTE) !== 0;
     return mask & 1 && !canExecute ? -EACCES : 0;
   }
   const granted = caller.uid === uid ? mode >> 6 : caller.gid === gid ? mode >> 3 : mode;

@@ -117,8 +117,12 @@ export class InodeTable {
     if (inode.name === null || !sameBytes(inode.name, name)) inode.name = name.slice();
   }
 
-  /** The inode has lost the name we knew: from now on only its descriptor leads to it. */
-  clearPlace(inode: Inode): void {
+  /** The inode has lost this name: if it is the one we knew, only its descriptor leads to it from now on. */
+  lostName(inode: Inode, parent: Inode, name: Name): void {
+    if (inode.parent === parent && inode.name !== null && sameBytes(inode.name, name)) this.#clearPlace(inode);
+  }
+
+  #clearPlace(inode: Inode): void {
     inode.parent = null;
     inode.name = null;
   }
@@ -193,7 +197,7 @@ export class InodeTable {
     this.#byId.delete(inode.nodeid);
     if (this.#byKey.get(inode.key) === inode) this.#byKey.delete(inode.key);
     this.#close(inode);
-    this.clearPlace(inode);
+    this.#clearPlace(inode);
   }
 
   #close(inode: Inode): void {

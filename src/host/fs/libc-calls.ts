@@ -1,4 +1,4 @@
-import type { Attr, AttrChange, Dirent, DirentOffset, Name } from '../../fuse/file-system.ts';
+import type { Attr, AttrChange, Dirent, DirentOffset } from '../../fuse/file-system.ts';
 import { FATTR_ATIME, FATTR_ATIME_NOW, FATTR_MTIME, FATTR_MTIME_NOW } from '../../fuse/protocol.ts';
 import { decodeDevice, encodeDevice } from '../../fuse/records.ts';
 import type { CString, Libc } from '../../native/libc.ts';

@@ -1,4 +1,4 @@
-import { EEXIST, EINVAL, ENFILE, EPERM } from '../../fuse/errno.ts';
+import { EEXIST, EINVAL, ENFILE, ENOENT, EPERM } from '../../fuse/errno.ts';
 import type { Caller, Entry, Name, NewNode, OpenReply } from '../../fuse/file-system.ts';
 import type { Inode } from './inode-table.ts';
 import { O_CREAT, O_EXCL, O_RDWR, O_TMPFILE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from './linux.ts';
@@ -28,7 +28,11 @@ function make(
   const error = act(dir);
   if (error < 0) return error;
   const found = share.lookup(directory, name, entry);
-  if (found < 0) return found;
+  if (found < 0) {
+    // Without descriptors the guest must not find it made when it tries again.
+    if (found !== -ENOENT) abandon(share, { dir, name }, mode);
+    return found;
+  }
   return finishMade(share, directory, name, { mode, dir, owner }, entry);
 }
 
@@ -42,7 +46,8 @@ function finishMade(
   const inode = share.node(entry.nodeid) as Inode;
   const fd = share.inodes.fd(inode);
   const error = fd < 0 ? fd : finishNew(share, fd, { ...made, exclusive: false });
-  if (error === 0) return share.getattr(inode, fd, entry);
+  if (error === 0) return 0;
+  if (error > 0) return share.getattr(inode, fd, entry);
   abandon(share, { dir: share.inodes.fd(directory), name }, made.mode);
   share.inodes.forget(inode.nodeid, 1);
   return error;
@@ -178,7 +183,7 @@ export function unlink(share: Share, parent: number, name: Name, isDirectory: bo
   // Held from here on: once the name is gone, nothing else leads to it.
   if (lost !== undefined) share.inodes.fd(lost);
   const error = isDirectory ? share.calls.rmdirAt(dir, name) : share.calls.unlinkAt(dir, name);
-  if (error === 0 && lost !== undefined) share.inodes.clearPlace(lost);
+  if (error === 0 && lost !== undefined) share.inodes.lostName(lost, directory, name);
   return error;
 }
 
@@ -205,6 +210,6 @@ export function rename(
   if (moved !== undefined) share.inodes.setPlace(moved, newDirectory, newName);
   if (replaced === undefined) return 0;
   if (flags & RENAME_EXCHANGE) share.inodes.setPlace(replaced, directory, name);
-  else share.inodes.clearPlace(replaced);
+  else share.inodes.lostName(replaced, newDirectory, newName);
   return 0;
 }

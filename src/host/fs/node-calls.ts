@@ -3,7 +3,7 @@ import { EINVAL, EIO, ENOENT, ENOSYS, EOPNOTSUPP, ESTALE } from '../../fuse/errn
 import type { Attr, AttrChange, Dirent, DirentOffset, Name } from '../../fuse/file-system.ts';
 import { FATTR_ATIME, FATTR_ATIME_NOW, FATTR_MTIME, FATTR_MTIME_NOW, FUSE_UNKNOWN_INO } from '../../fuse/protocol.ts';
 import { encodeDevice, newAttr } from '../../fuse/records.ts';
-import type { DirectoryStream, HostCalls, HostIdentity, Place } from './host-calls.ts';
+import type { DirectoryStream, HostCalls, HostIdentity } from './host-calls.ts';
 import { O_CLOEXEC, O_NOFOLLOW, S_IFIFO, S_IFMT, S_IFREG } from './linux.ts';
 
 /** The path of the inode that a descriptor of this process holds. */
@@ -151,10 +151,10 @@ export const nodeCalls: HostCalls = {
   lseek: () => -ENOSYS,
   copyFileRange: () => -ENOSYS,
   syncfs: () => -ENOSYS,
-  setxattr: () => -EOPNOTSUPP,
-  getxattr: () => -EOPNOTSUPP,
-  listxattr: () => -EOPNOTSUPP,
-  removexattr: () => -EOPNOTSUPP,
+  setxattr: () => -ENOSYS,
+  getxattr: () => -ENOSYS,
+  listxattr: () => -ENOSYS,
+  removexattr: () => -ENOSYS,
 };
 
 const scratchAttr = newAttr();

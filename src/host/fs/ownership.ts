@@ -29,6 +29,8 @@ export function ownerFor(caller: Caller): Owner | undefined {
  * Gives a file that was just made its owner and exact mode. Made by us in this process's name, it may have lost mode
  * bits to the process's umask, which a worker thread cannot change.
  *
+ * Answers 1 if something had to change, 0 if not, or -errno.
+ *
  * @param fd descriptor of the new inode
  * @param exclusive the descriptor came from the creating call itself, so it cannot be another file
  */
@@ -39,17 +41,18 @@ export function finishNew(
 ): number {
   const { mode, dir, owner, exclusive } = made;
   const isLink = (mode & S_IFMT) === S_IFLNK;
-  const lost = isLink ? 0 : mode & (process.umask() | S_ISUID | S_ISGID);
+  const lost = isLink ? 0 : mode & (share.umask | S_ISUID | S_ISGID);
   if (lost === 0 && owner === OURS) return 0;
-  if (!exclusive && !isOurs(share, fd, mode)) return -ESTALE;
+  if (!exclusive && !isOurs(share, fd, mode)) return owner === OURS ? 0 : -ESTALE;
   if (owner !== OURS) {
     const error = share.calls.chown(fd, owner.uid, inheritsGroup(share, dir) ? -1 : owner.gid);
     if (error < 0) return error;
   }
-  return lost === 0 ? 0 : share.calls.chmod(fd, modeToSet(share, fd, mode));
+  const error = lost === 0 ? 0 : share.calls.chmod(fd, modeToSet(share, fd, mode));
+  return error < 0 ? error : 1;
 }
 
-/** Removes what could not be finished, unless somebody has put another thing there. */
+/** Removes what was made and could not be finished. */
 export function abandon(share: Share, place: Place, mode: number): void {
   if ((mode & S_IFMT) === S_IFDIR) share.calls.rmdirAt(place.dir, place.name);
   else share.calls.unlinkAt(place.dir, place.name);

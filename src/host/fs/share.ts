@@ -24,6 +24,8 @@ export class Share {
   /** Capabilities agreed with the guest. */
   flags = 0n;
   rootDev = 0;
+  /** Of this process; asked once, because asking sets it for a moment. */
+  readonly umask = process.umask();
 
   constructor(calls: HostCalls, descriptorsMax: number) {
     this.calls = calls;
