@@ -48,6 +48,14 @@ export function writable(length: number): Piece {
 
 export const ALL_FEATURES = 2n ** 64n - 1n;
 
+interface FakeChain {
+  readonly descriptors: number[];
+  /** Its device-writable buffers. */
+  readonly rooms: [gpa: number, length: number][];
+  /** The device gave it back; descriptors are free again. */
+  done: boolean;
+}
+
 interface FakeQueue {
   readonly index: number;
   readonly size: number;
@@ -55,7 +63,7 @@ interface FakeQueue {
   readonly avail: number;
   readonly used: number;
   readonly free: number[];
-  readonly chains: Map<number, { readonly descriptors: number[]; readonly rooms: [gpa: number, length: number][] }>;
+  readonly chains: Map<number, FakeChain>;
   nextAvail: number;
   seenUsed: number;
 }
@@ -140,7 +148,7 @@ export class FakeDriver {
       this.writeDescriptor(queueIndex, indexes[at] ?? 0, descriptor);
     });
     const head = indexes[0] ?? 0;
-    queue.chains.set(head, { descriptors: indexes, rooms });
+    queue.chains.set(head, { descriptors: indexes, rooms, done: false });
     this.publish(queueIndex, head);
     return head;
   }
@@ -185,7 +193,9 @@ export class FakeDriver {
     while (queue.seenUsed !== idx && list.length < queue.size) {
       const at = queue.used + RING_ENTRIES + (queue.seenUsed % queue.size) * USED_ELEM_SIZE;
       const element = { id: this.#memory.readU32(at), len: this.#memory.readU32(at + 4) };
-      queue.free.push(...(queue.chains.get(element.id)?.descriptors ?? []));
+      const chain = queue.chains.get(element.id);
+      if (chain !== undefined && !chain.done) queue.free.push(...chain.descriptors);
+      if (chain !== undefined) chain.done = true;
       queue.seenUsed = (queue.seenUsed + 1) & 0xffff;
       list.push(element);
     }
@@ -229,6 +239,26 @@ export class FakeDriver {
   availEvent(queueIndex: number): number {
     const queue = this.#queue(queueIndex);
     return this.#memory.readU16(queue.used + RING_ENTRIES + USED_ELEM_SIZE * queue.size);
+  }
+
+  get queueCount(): number {
+    return this.#queues.length;
+  }
+
+  freeDescriptors(queueIndex: number): number {
+    return this.#queue(queueIndex).free.length;
+  }
+
+  /** Indexes of a chain's descriptors, in order. */
+  descriptorsOf(queueIndex: number, head: number): readonly number[] {
+    return this.#queue(queueIndex).chains.get(head)?.descriptors ?? [];
+  }
+
+  /** Takes all descriptors back without waiting for the device: against the rules. */
+  forget(queueIndex: number): void {
+    const queue = this.#queue(queueIndex);
+    queue.chains.clear();
+    queue.free.splice(0, queue.free.length, ...Array.from({ length: queue.size }, (_, at) => at));
   }
 
   /** Guest memory for a buffer, aligned to 16; starts over behind the rings when memory ends. */
