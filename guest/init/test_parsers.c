@@ -197,6 +197,33 @@ static void test_strings(void) {
   SAME(join("a", "", "b"), "ab");
 }
 
+/* xorshift, so that a failure comes back with the same run. */
+static unsigned random_below(unsigned n) {
+  static unsigned state = 2463534242u;
+  state ^= state << 13, state ^= state >> 17, state ^= state << 5;
+  return state % n;
+}
+
+/* The sanitizers are the judges here: whatever the bytes, nothing is read outside of them and the parser returns. */
+static void test_damaged_input_stays_inside_its_bytes(void) {
+  static const char exec_file[] = MAGIC "exec=/bin/sh\0arg=-c\0env=A=1\0uid=1\0mount.type=a\0mount.source=b\0mount=/c\0end\0";
+  static const char text[] = "{\"process\":{\"args\":[\"a\\u00e9\\n\",\"b\"],\"env\":[\"K=V\"]},\"mounts\":[{\"type\":\"tmpfs\"}],\"n\":-1.5e3}";
+  for (int run = 0; run < 20000; run++) {
+    bool json_turn = run & 1;
+    size_t whole = json_turn ? sizeof text - 1 : sizeof exec_file - 1;
+    size_t length = random_below(4) ? whole : random_below((unsigned)whole);
+    char *bytes = copy(json_turn ? text : exec_file, length);
+    for (unsigned n = random_below(4); n > 0 && length > 0; n--)
+      bytes[random_below((unsigned)length)] = (char)(random_below(2) ? random_below(256) : (unsigned)"\\\"{}[],:=\0u9"[random_below(13)]);
+    struct exec_file f;
+    struct config c;
+    if (json_turn) config_read(json_parse(bytes, length), &c);
+    else exec_file_parse(bytes, length, &f);
+    checks++;
+    free(bytes);
+  }
+}
+
 int main(void) {
   test_exec_file_carries_any_bytes_but_nul();
   test_exec_file_mounts();
@@ -210,6 +237,7 @@ int main(void) {
   test_cmdline_words();
   test_mount_options();
   test_strings();
+  test_damaged_input_stays_inside_its_bytes();
   printf("%d checks, %d failures\n", checks, failures);
   return failures != 0;
 }
