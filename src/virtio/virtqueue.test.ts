@@ -226,17 +226,13 @@ test('one broken queue stops the other until a reset', () => {
   assert.equal(rig.used(0).length, 1);
 });
 
-test('a chain that writes the available index cannot keep the device busy', () => {
+test('an available index that follows the used index cannot keep the device busy', () => {
+  // As when the guest lays the two rings over each other: every completion looks like more work.
   const later: (() => void)[] = [];
   const rig = echoRig({ schedule: (task) => void later.push(task) });
-  const { avail } = rig.driver.rings(0);
-  // The echo overwrites avail.idx with a value that always looks like eight new chains.
-  for (let at = 0; at < 8; at++) {
-    rig.driver.writeDescriptor(0, at, { addr: avail + 2, len: 2, flags: WRITE, next: 0 });
-    rig.driver.publish(0, at);
-  }
+  for (let at = 0; at < 8; at++) rig.driver.addRaw(0, [{ addr: 0x80000, len: 2, flags: WRITE, next: 0 }]);
+  const { used } = rig.driver.rings(0);
   rig.memory.setWriteHook((gpa) => {
-    const { used } = rig.driver.rings(0);
     if (gpa === used + 2) rig.driver.setAvailIdx(0, (rig.memory.readU16(used + 2) + 4) & 0xffff);
   });
   rig.notify(0);
