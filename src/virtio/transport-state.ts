@@ -36,6 +36,7 @@ export interface TransportState {
 
 export const TRANSPORT_STATE_VERSION = 1;
 
+/** @spec VIRTIO-1.2 §4.2.2 initial values */
 export function registersAfterReset(queueCount: number): TransportRegisters {
   return {
     status: 0,
@@ -49,6 +50,7 @@ export function registersAfterReset(queueCount: number): TransportRegisters {
   };
 }
 
+/** A deep copy: what was saved does not follow the device. */
 export function cloneRegisters(from: TransportRegisters): TransportRegisters {
   return { ...from, driverFeatures: [...from.driverFeatures], queues: from.queues.map(cloneQueue) };
 }

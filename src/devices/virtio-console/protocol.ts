@@ -46,6 +46,7 @@ export interface ControlMessage {
   readonly payload?: Uint8Array;
 }
 
+/** The fixed part, then the payload. */
 export function encodeControl(message: ControlMessage): Uint8Array {
   const bytes = new Uint8Array(CONTROL.size + (message.payload?.length ?? 0));
   const view = new DataView(bytes.buffer);
