@@ -246,6 +246,36 @@ export class Mmu {
     if (at === NOT_PLAIN) this.commitStore(8);
   }
 
+  /** Copies bytes out of guest memory. Not for ranges whose first page is written before the second is checked. */
+  readBytes(low: number, high: number, access: number, into: Uint8Array): void {
+    let at = low;
+    let upper = high;
+    for (let done = 0; done < into.length; ) {
+      const piece = Math.min(into.length - done, 4096 - (at & 0xfff));
+      const host = this.#plain(at, upper, piece, access);
+      if (host !== NOT_PLAIN) into.set(this.#bytes.subarray(host, host + piece), done);
+      else for (let i = 0; i < piece; i++) into[done + i] = this.read((at + i) | 0, upper, 1, access);
+      done += piece;
+      at = (at + piece) | 0;
+      if (at === 0 && this.walker.levels === 4) upper = (upper + 1) | 0;
+    }
+  }
+
+  /** Copies bytes into guest memory; probe first when nothing may be written in case of a fault. */
+  writeBytes(low: number, high: number, access: number, from: Uint8Array): void {
+    let at = low;
+    let upper = high;
+    for (let done = 0; done < from.length; ) {
+      const piece = Math.min(from.length - done, 4096 - (at & 0xfff));
+      const host = this.#plain(at, upper, piece, access | ACCESS.write);
+      if (host !== NOT_PLAIN) this.#bytes.set(from.subarray(done, done + piece), host);
+      else for (let i = 0; i < piece; i++) this.write((at + i) | 0, upper, 1, access, from[done + i]!);
+      done += piece;
+      at = (at + piece) | 0;
+      if (at === 0 && this.walker.levels === 4) upper = (upper + 1) | 0;
+    }
+  }
+
   /** Checks that a range may be accessed. Used before an instruction changes anything. */
   probe(low: number, high: number, bytes: number, access: number): void {
     if (this.#translate(low, high, access) < 0) throw this.raise();
