@@ -1,5 +1,6 @@
 import type { Hypervisor } from '../hypervisor/contract.ts';
 import { createSoftHypervisor } from '../hypervisor/soft/index.ts';
+import { softHost } from '../host/soft-host.ts';
 import { KrunError } from './errors.ts';
 
 /** An engine, with the frequency of the time-stamp counter its guests see. */
@@ -13,5 +14,5 @@ export async function openEngine(wanted: 'auto' | 'kvm' | 'soft'): Promise<Engin
       hint: 'use engine "auto" or "soft"',
     });
   }
-  return createSoftHypervisor();
+  return createSoftHypervisor(softHost);
 }

@@ -1,4 +1,5 @@
 import type { Log } from '../base/log.ts';
+import { checkInteger } from '../config/checks.ts';
 import type { MachineOptions } from '../config/options.ts';
 import { resolveConfig } from '../config/resolve.ts';
 import { ConsoleTail } from './console-tail.ts';
@@ -19,6 +20,12 @@ import { type StartThread, startWorker, type VmThread } from './vm-thread.ts';
 
 /** How long a VM's thread may take to end by itself before it is ended. */
 const GRACE_MS = 2000;
+
+/** What of `MicroVmOptions` is the handle's own. */
+const HANDLE_OPTIONS: readonly (keyof MicroVmOptions)[] = ['signal', 'timeoutMs', 'onKernelProgress', 'log'];
+
+/** A longer wait makes a timer fire at once. */
+const TIMER_MS_MAX = 0x7fff_ffff;
 
 /** Everything `MicroVm.start` takes: the machine, and what concerns the handle. */
 export interface MicroVmOptions extends MachineOptions {
@@ -71,7 +78,8 @@ export class MicroVm implements AsyncDisposable {
     startThread: StartThread,
     started: { resolve: () => void; reject: (error: unknown) => void },
   ) {
-    const spec = resolveConfig(options);
+    const spec = resolveConfig(options, HANDLE_OPTIONS);
+    if (options.timeoutMs !== undefined) checkInteger('timeoutMs', options.timeoutMs, 1, TIMER_MS_MAX);
     this.#options = options;
     this.#settleStart = started;
     this.exited = new Promise((resolve) => {
