@@ -7,7 +7,7 @@ import { isNonCanonical } from './canonical.ts';
 import { CR4, SHADOW } from './control-bits.ts';
 import { SOURCE, softwareInterrupt } from './delivery.ts';
 import { gp, ud, VECTOR } from './exception.ts';
-import { clac, requireCpl0, stac } from './flags.ts';
+import { checkUmip, clac, requireCpl0, stac } from './flags.ts';
 import { guestTsc, hypercallResult } from './kvm-clock.ts';
 import { memoryAddress, writeGpr, writeHalves } from './operands.ts';
 import { is64, isProtected, loadSegment } from './segments.ts';
@@ -122,6 +122,14 @@ const GROUP7: Readonly<Record<number, (cpu: SystemCpu) => void>> = {
   0o20: xgetbv, 0o21: xsetbv,
   0o70: swapgs, 0o71: rdtscp,
 };
+
+/** CR4.UMIP guards an instruction that user code could run otherwise. */
+export function withUmip(run: (cpu: SystemCpu, insn: Instruction) => void): (cpu: SystemCpu, insn: Instruction) => void {
+  return (cpu, insn) => {
+    checkUmip(cpu.state);
+    run(cpu, insn);
+  };
+}
 
 /** INT n. */
 export function intN(cpu: SystemCpu, insn: Instruction): void {
