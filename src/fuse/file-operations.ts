@@ -1,3 +1,4 @@
+import { MiB } from '../base/units.ts';
 import { EINVAL, ENOMEM } from './errno.ts';
 import type { OpenReply } from './file-system.ts';
 import { ARGS, DATA_BYTES_MAX, type Operation, type OperationContext } from './operation.ts';
@@ -22,7 +23,8 @@ import {
 import { ENTRY_OUT_BYTES, type FuseReply } from './reply.ts';
 import { type FuseRequest, TOO_LARGE } from './request.ts';
 
-const COPY_BYTES_MAX = 0x7fff_f000;
+/** One request must not hold up the machine for long; the guest asks for the rest. */
+const COPY_BYTES_MAX = 16 * MiB;
 
 export const open: Operation = {
   argumentBytes: fuse_open_in.sizeof,
@@ -153,7 +155,6 @@ export const copyFileRange: Operation = {
     };
     if (from.offset === TOO_LARGE || to.offset === TOO_LARGE) return -EINVAL;
     if (request.u64(ARGS + fuse_copy_file_range_in.flags) !== 0) return -EINVAL;
-    // The reply counts in 32 bits, and one request must not hold up the machine for long.
     const length = Math.min(request.u64(ARGS + fuse_copy_file_range_in.len), COPY_BYTES_MAX);
     const copied = context.fs.copyFileRange(from, to, length);
     return copied < 0 ? copied : writeOut(reply, copied);
