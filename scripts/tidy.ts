@@ -39,17 +39,19 @@ function leftovers({ path, text }: SourceFile): string[] {
   });
 }
 
-/** Exported classes and functions say what they are for; a reader starts there. */
+/** A file says what it is for, and so does each exported class. Small functions may speak through their names. */
 function undocumented({ path, text }: SourceFile): string[] {
+  const found =
+    /\/\*\*|^\/\/ /m.test(text) || /^(export (type )?\{[^}]*\} from '[^']+';\s*)+$/.test(text)
+      ? []
+      : [`${path}: has no doc comment`];
   const lines = text.split('\n');
-  return lines.flatMap((line, index) => {
-    const name = /^export (?:abstract )?(?:async )?(?:class|function\*?) (\w+)/.exec(line)?.[1];
-    if (name === undefined) return [];
-    const before = lines[index - 1] ?? '';
-    // An overload's documentation is on its first signature.
-    if (/\*\/\s*$|^\s*\/\/|^@/.test(before) || new RegExp(`^export function ${name}\\b`).test(before)) return [];
-    return [`${path}:${index + 1}: ${name} has no doc comment`];
+  lines.forEach((line, index) => {
+    const name = /^export (?:abstract )?class (\w+)/.exec(line)?.[1];
+    if (name !== undefined && !/\*\/\s*$/.test(lines[index - 1] ?? ''))
+      found.push(`${path}:${index + 1}: ${name} has no doc comment`);
   });
+  return found;
 }
 
 /** Counts lines by indentation, which the formatter guarantees. */

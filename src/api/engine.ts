@@ -1,6 +1,6 @@
+import { softHost } from '../host/soft-host.ts';
 import type { Hypervisor } from '../hypervisor/contract.ts';
 import { createSoftHypervisor } from '../hypervisor/soft/index.ts';
-import { softHost } from '../host/soft-host.ts';
 import { KrunError } from './errors.ts';
 
 /** An engine, with the frequency of the time-stamp counter its guests see. */

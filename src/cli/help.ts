@@ -1,3 +1,4 @@
+/** What `krun --help` prints. */
 export const MAIN_HELP = `krun: runs a command in its own Linux microVM
 
 Usage:
@@ -8,6 +9,7 @@ Usage:
   krun --help, krun run --help
 `;
 
+/** What `krun run --help` prints. */
 export const RUN_HELP = `Usage: krun run [OPTIONS] -- COMMAND...
 
 Runs COMMAND in a microVM and ends with its exit code: 128 + N when signal N killed it, 124 after --timeout,
