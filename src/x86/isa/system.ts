@@ -43,7 +43,7 @@ const CONTROL = [
   instruction({ name: 'MOV to DR', opcode: '0F 23 /r', ends: true, system: writeDebug }),
   instruction({ name: 'CLTS', opcode: '0F 06', ends: true, system: clts }),
   instruction({ name: 'RDMSR', opcode: '0F 32', system: rdmsr }),
-  instruction({ name: 'WRMSR', opcode: '0F 30', ends: true, system: wrmsr }),
+  instruction({ name: 'WRMSR', opcode: '0F 30', system: wrmsr }),
   instruction({ name: 'RDTSC', opcode: '0F 31', system: P.rdtsc }),
   instruction({ name: 'RDPMC', opcode: '0F 33', system: P.rdpmc }),
   instruction({ name: 'CPUID', opcode: '0F A2', system: P.cpuid }),
@@ -68,7 +68,7 @@ const TABLES = [
   instruction({ name: 'LMSW', opcode: '0F 01 /6', ends: true, system: lmsw }),
   instruction({ name: 'INVLPG', opcode: '0F 01 /7 mem', ends: true, system: invlpg }),
   ...[0, 1, 2, 3, 5, 7].map((digit) =>
-    instruction({ name: 'group 7', opcode: `0F 01 /${digit} reg`, ends: true, system: P.group7Register }),
+    instruction({ name: 'group 7', opcode: `0F 01 /${digit} reg`, system: P.group7Register }),
   ),
   instruction({ name: 'LAR', opcode: '0F 02 /r', system: lar }),
   instruction({ name: 'LSL', opcode: '0F 03 /r', system: lsl }),
@@ -77,7 +77,8 @@ const TABLES = [
 
 /** Segment registers. Those that load SS end a block: the stack's width may change. */
 const SEGMENTS = [
-  instruction({ name: 'MOV to Sreg', opcode: '8E /r', ends: true, system: P.movToSegment }),
+  instruction({ name: 'MOV to Sreg', opcode: '8E /r', system: P.movToSegment }),
+  instruction({ name: 'MOV to SS', opcode: '8E /2', ends: true, system: P.movToSegment }),
   instruction({ name: 'MOV from Sreg', opcode: '8C /r', system: P.movFromSegment }),
   ...stacked('0F A0', '0F A1', SEG.FS),
   ...stacked('0F A8', '0F A9', SEG.GS),

@@ -1,5 +1,4 @@
-import type { EntryState } from './entry-state.ts';
-import { EFER, SHADOW } from './control-bits.ts';
+import { SHADOW } from './control-bits.ts';
 import { GPR, S, SEG } from '../state/layout.ts';
 import { MSR_SLOT } from '../state/msr.ts';
 import { FLAG } from '../state/state.ts';
@@ -12,10 +11,10 @@ const REAL_CODE = 0x9b;
 const PAT_RESET = 0x0007_0406_0007_0406n;
 /** Fast string operations; no branch trace store and no precise event sampling. */
 const MISC_ENABLE_RESET = 0x1801n;
-/** MTRRs enabled, default type write-back: what firmware leaves behind. */
+/** MTRRs enabled, default type write-back. Nothing else plays firmware here, and Linux would complain about MTRRs that are off. */
 const MTRR_BY_FIRMWARE = 0x806n;
 
-/** The state after power-on. @spec SDM-3A §9.1.1 table 9-1 */
+/** The state after power-on, before a loader's registers. @spec SDM-3A §9.1.1 table 9-1 */
 export function powerOn(cpu: SystemCpu): void {
   const { state } = cpu;
   state.bytes.fill(0, S.gpr, S.ea);
@@ -28,7 +27,7 @@ export function powerOn(cpu: SystemCpu): void {
   state.set64(MSR_SLOT.PAT, PAT_RESET);
   state.set64(MSR_SLOT.MISC_ENABLE, MISC_ENABLE_RESET);
   state.set64(MSR_SLOT.FEATURE_CONTROL, 1n);
-  state.set64(MSR_SLOT.TSC_AUX, 0n);
+  state.set64(MSR_SLOT.MTRR_DEF_TYPE, MTRR_BY_FIRMWARE);
   resetToInit(cpu);
   state.set64(S.cr0, 0x6000_0010n);
   cpu.mmu.updateMode();
@@ -80,41 +79,6 @@ export function startup(cpu: SystemCpu, vector: number): boolean {
   state.rip = 0n;
   cpu.modeChanged();
   return true;
-}
-
-/** Power-on, then the registers a boot loader hands over. */
-export function applyEntryState(cpu: SystemCpu, entry: EntryState): void {
-  const { state } = cpu;
-  powerOn(cpu);
-  state.set64(MSR_SLOT.MTRR_DEF_TYPE, MTRR_BY_FIRMWARE);
-  state.setGpr(GPR.RDX, 0n);
-  state.rip = BigInt(entry.rip);
-  state.rsp = BigInt(entry.rsp);
-  state.setGpr(GPR.RBP, BigInt(entry.rbp));
-  state.setGpr(GPR.RSI, BigInt(entry.rsi));
-  state.setGpr(GPR.RBX, BigInt(entry.rbx));
-  state.set64(S.cr0, BigInt(entry.cr0));
-  state.set64(S.cr3, BigInt(entry.cr3));
-  state.set64(S.cr4, BigInt(entry.cr4));
-  state.set64(S.efer, BigInt(entry.efer & (EFER.SCE | EFER.LME | EFER.LMA | EFER.NXE)));
-  state.set64(S.gdtBase, BigInt(entry.gdt.base));
-  state.set32(S.gdtLimit, entry.gdt.limit);
-  state.set64(S.idtBase, BigInt(entry.idt.base));
-  state.set32(S.idtLimit, entry.idt.limit);
-  loadSegments(cpu, entry);
-  cpu.mmu.updateMode();
-  cpu.mmu.flushAll();
-  cpu.modeChanged();
-}
-
-function loadSegments({ state }: SystemCpu, entry: EntryState): void {
-  state.setSegment(SEG.CS, wide(entry.cs));
-  for (const seg of [SEG.ES, SEG.SS, SEG.DS, SEG.FS, SEG.GS]) state.setSegment(seg, wide(entry.data));
-  state.setSegment(SEG.TR, wide(entry.tr));
-}
-
-function wide(segment: EntryState['cs']): { selector: number; base: bigint; limit: number; attributes: number } {
-  return { ...segment, base: BigInt(segment.base) };
 }
 
 function signatureOf({ model: { family, model, stepping } }: SystemCpu): number {
