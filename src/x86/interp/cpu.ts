@@ -104,7 +104,15 @@ export class Cpu implements SystemCpu, CodePlace {
     this.#withheld = 0;
     const end = this.#loop();
     this.state.set64(S.retired, this.state.get64(S.retired) + BigInt(Math.max(0, budget - this.#get32(S.budget) - this.#withheld)));
-    return end;
+    return this.#pastShadow(end);
+  }
+
+  /** STI and MOV SS keep interrupts away for one instruction, which runs here. HLT after STI is that instruction. */
+  #pastShadow(end: RunEnd): RunEnd {
+    const shadow = this.#get32(S.shadow);
+    if ((shadow & SHADOW.interrupts) === 0 || this.#stepping || end === 'shutdown') return end;
+    this.#set32(S.shadow, shadow & ~SHADOW.interrupts);
+    return end === 'halted' ? end : this.step();
   }
 
   /** Executes exactly one instruction (one iteration of a repeated one) and delivers nothing but its own exception. */
@@ -128,6 +136,11 @@ export class Cpu implements SystemCpu, CodePlace {
   /** Whether an external interrupt may be delivered now. */
   get interruptible(): boolean {
     return (this.#get32(S.flags) & FLAG.IF) !== 0 && (this.#get32(S.shadow) & SHADOW.interrupts) === 0;
+  }
+
+  /** RFLAGS.IF. */
+  get interruptEnabled(): boolean {
+    return (this.#get32(S.flags) & FLAG.IF) !== 0;
   }
 
   get halted(): boolean {

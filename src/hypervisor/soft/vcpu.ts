@@ -1,0 +1,148 @@
+import { Cpu } from '../../x86/interp/cpu.ts';
+import { cpuModel } from '../../x86/state/cpuid.ts';
+import { powerOn } from '../../x86/system/power-on.ts';
+import type { CpuIo } from '../../x86/system/system-cpu.ts';
+import type { EntryState, GuestIo, Vcpu, VcpuStop } from '../contract.ts';
+import { applyEntryState } from './entry.ts';
+import { type InterruptController, withInterruptController } from './interrupt-controller.ts';
+import type { Lapic } from './lapic.ts';
+import { type MsrValue, readLapicMsr, writeLapicMsr } from './lapic-access.ts';
+import { type SoftHost, TSC_KHZ } from './index.ts';
+
+/** Instructions between two looks at timers: well under a millisecond. */
+const SLICE_INSTRUCTIONS = 20_000;
+/** How long the guest runs before the host's event loop gets a turn. */
+const TURN_NS = 4e6;
+/** Shorter waits are spent turning the event loop: timers of the host are no finer. */
+const SHORTEST_SLEEP_NS = 1e6;
+/** Longest wait without looking again. */
+const LONGEST_SLEEP_NS = 1e9;
+
+export interface SoftVcpuParts {
+  readonly host: SoftHost;
+  readonly memory: WebAssembly.Memory;
+  readonly ramBytes: number;
+  readonly controller: InterruptController;
+}
+
+/** One virtual CPU on the software engine: runs the CPU in slices, injects interrupts between them, sleeps when it halts. */
+export class SoftVcpu implements Vcpu {
+  readonly cpu: Cpu;
+  readonly #host: SoftHost;
+  readonly #controller: InterruptController;
+  readonly #lapic: Lapic;
+  readonly #startNs: number;
+  #io: GuestIo = NO_DEVICES;
+  #stopped = false;
+  #wake: () => void = () => {};
+  readonly #msr: MsrValue = { low: 0, high: 0 };
+
+  constructor({ host, memory, ramBytes, controller }: SoftVcpuParts) {
+    this.#host = host;
+    this.#controller = controller;
+    this.#lapic = controller.lapic(0);
+    this.#startNs = host.clock.nowNs();
+    this.cpu = new Cpu({ memory, ramBytes, io: this.#cpuIo(), model: cpuModel({ tscHz: TSC_KHZ * 1000 }) });
+    this.#lapic.signals = {
+      onInterrupt: () => this.#kick(),
+      onNmi: () => {}, // nothing here sends one
+      onInit: () => {},
+      onStartup: () => {},
+    };
+    powerOn(this.cpu);
+  }
+
+  /** Nanoseconds since power-on. */
+  tsc(): number {
+    return Math.floor(this.#host.clock.nowNs() - this.#startNs);
+  }
+
+  setEntryState(state: EntryState): void {
+    applyEntryState(this.cpu, state);
+  }
+
+  /** Host code wrote guest memory. */
+  wrote(gpa: number, length: number): void {
+    this.cpu.mmu.codePages.wrote(gpa, length);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#kick();
+  }
+
+  async run(io: GuestIo): Promise<VcpuStop> {
+    this.#io = withInterruptController(this.#controller, 0, io);
+    while (!this.#stopped) {
+      const idle = this.#turn();
+      if (idle === 'shutdown') return { reason: 'shutdown' };
+      if (this.#stopped) break;
+      if (idle === 'busy') await this.#host.yield();
+      else if (!this.cpu.interruptEnabled) return { reason: 'halted' };
+      else await this.#sleep();
+    }
+    return { reason: 'stopped' };
+  }
+
+  /** Runs until it is the event loop's turn, or nothing is left to do. */
+  #turn(): 'busy' | 'idle' | 'shutdown' {
+    const { cpu } = this;
+    const controller = this.#controller;
+    const end = this.#host.clock.nowNs() + TURN_NS;
+    for (;;) {
+      const now = this.#host.clock.nowNs();
+      if (now >= controller.nextDeadlineNs()) controller.tick(now);
+      if (this.#lapic.deliverable && cpu.interruptible && !cpu.interrupt(controller.acknowledge(0))) return 'shutdown';
+      const why = cpu.run(SLICE_INSTRUCTIONS);
+      if (why === 'shutdown') return 'shutdown';
+      if (this.#stopped) return 'busy';
+      if (why === 'halted' && !(this.#lapic.deliverable && cpu.interruptible)) return 'idle';
+      if (now >= end) return 'busy';
+    }
+  }
+
+  async #sleep(): Promise<void> {
+    const wait = this.#controller.nextDeadlineNs() - this.#host.clock.nowNs();
+    if (wait <= 0) return;
+    if (wait < SHORTEST_SLEEP_NS) return this.#host.yield();
+    const sleep = this.#host.sleep(Math.min(wait, LONGEST_SLEEP_NS));
+    this.#wake = sleep.wake;
+    await sleep.done;
+    this.#wake = () => {};
+  }
+
+  /** Something wants the CPU's attention. */
+  #kick(): void {
+    this.cpu.requestExit();
+    this.#wake();
+  }
+
+  #cpuIo(): CpuIo & Pick<GuestIo, 'mmioRead' | 'mmioWrite'> {
+    return {
+      portRead: (port, bytes) => this.#io.portRead(port, bytes),
+      portWrite: (port, bytes, value) => this.#io.portWrite(port, bytes, value),
+      mmioRead: (gpa, size) => this.#io.mmioRead(gpa, size),
+      mmioWrite: (gpa, size, value) => this.#io.mmioWrite(gpa, size, value),
+      tsc: () => BigInt(this.tsc()),
+      wallClockNs: () => BigInt(Math.round(this.#host.clock.wallMs() * 1e6)),
+      readApicMsr: (index) => this.#readApicMsr(index),
+      writeApicMsr: (index, value) => this.#writeApicMsr(index, value),
+      readTpr: () => this.#lapic.cr8,
+      writeTpr: (value) => {
+        this.#lapic.cr8 = value;
+      },
+      random: (into) => this.#host.random(into),
+    };
+  }
+
+  #readApicMsr(index: number): bigint | undefined {
+    if (!readLapicMsr(this.#lapic, index, this.#msr)) return undefined;
+    return (BigInt(this.#msr.high >>> 0) << 32n) | BigInt(this.#msr.low >>> 0);
+  }
+
+  #writeApicMsr(index: number, value: bigint): boolean {
+    return writeLapicMsr(this.#lapic, index, Number(value & 0xffff_ffffn), Number(value >> 32n));
+  }
+}
+
+const NO_DEVICES: GuestIo = { portRead: () => 0xffff_ffff, portWrite() {}, mmioRead: () => 0xffff_ffff, mmioWrite() {} };
