@@ -52,7 +52,7 @@ int workload_exec(const struct workload *w) {
   return cannot_run(program);
 }
 
-/* Reaps whatever was left to PID 1 until the workload itself ends. */
+/* Reaps whatever was left to PID 1 until the workload itself ends; returns the code to report. */
 int workload_wait(int pid) {
   for (;;) {
     int status;
@@ -61,6 +61,7 @@ int workload_wait(int pid) {
     if (gone < 0) return setup_failed("wait for", "the workload");
     if (gone != pid) continue;
     if (WIFEXITED(status)) return WEXITSTATUS(status);
-    if (WIFSIGNALED(status)) return 128 + WTERMSIG(status);
+    /* A host that looks at eight bits sees 128 + n; ours also learns that it was a signal. */
+    if (WIFSIGNALED(status)) return WTERMSIG(status) << 8 | (128 + WTERMSIG(status));
   }
 }
