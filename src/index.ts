@@ -3,7 +3,7 @@
  *
  * @module krun
  */
-export type { Log, LogLevel } from './api/log.ts';
+export { createLogWriter, type Log, type LogLevel, type LogWriterOptions } from './api/log.ts';
 export { type Attachment, attachConsole, type Descriptors } from './api/attach.ts';
 export { ConsoleHandle } from './api/console-handle.ts';
 export { type Check, type Diagnosis, diagnose } from './api/diagnosis.ts';

@@ -33,7 +33,10 @@ async function live(): Promise<void> {
     });
     stop.signal.throwIfAborted();
     post({ type: 'started', engine: hypervisor.kind, kernelVersion: composed.resources.kernelRelease });
+    log('debug', `kernel command line: ${composed.machine.commandLine}`);
     const end = await composed.machine.run();
+    for (const line of composed.machine.phases.lines()) log('debug', line);
+    log('debug', `machine ended: ${JSON.stringify(end)}`);
     for (const console of composed.resources.openConsoles) console.drain();
     post({ type: 'ended', result: endOf(end) });
   } catch (error) {

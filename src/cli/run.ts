@@ -1,4 +1,12 @@
-import { type Attachment, attachConsole, type Exit, exitStatus, MicroVm, type MicroVmOptions } from '../index.ts';
+import {
+  type Attachment,
+  attachConsole,
+  createLogWriter,
+  type Exit,
+  exitStatus,
+  MicroVm,
+  type MicroVmOptions,
+} from '../index.ts';
 import { RUN_HELP } from './help.ts';
 import { progressBar } from './progress.ts';
 import { parseRunArguments, type RunArguments } from './run-arguments.ts';
@@ -8,6 +16,10 @@ import { onSignals } from './signals.ts';
 const JSON_OUTPUT_MAX = 16 * 1024 * 1024;
 
 const SIGPIPE = 13;
+
+const STDERR = 2;
+/** Errors only; KRUN_LOG=debug shows more. */
+const QUIET = 1;
 
 /** `krun run`: returns the exit status of the process. */
 export async function run(args: readonly string[]): Promise<number> {
@@ -24,6 +36,7 @@ export async function run(args: readonly string[]): Promise<number> {
       ...machineOptions(parsed),
       signal: signals.aborted,
       onKernelProgress: progress.show,
+      log: createLogWriter({ fd: STDERR, level: QUIET, style: 'auto', env: process.env }),
     });
     progress.done();
     signals.follow(vm);
