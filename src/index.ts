@@ -9,7 +9,13 @@ export { ConsoleHandle } from './api/console-handle.ts';
 export { type Check, type Diagnosis, diagnose } from './api/diagnosis.ts';
 export { KrunError, type Stage } from './api/errors.ts';
 export { InputStream } from './api/input-stream.ts';
-export { describeKernel, type KernelCandidate, type KernelReport } from './api/kernel-report.ts';
+export {
+  describeKernel,
+  type FetchKernelOptions,
+  fetchKernel,
+  type KernelCandidate,
+  type KernelReport,
+} from './api/kernel-report.ts';
 export type { KernelProgress } from './api/messages.ts';
 export { MicroVm, type MicroVmOptions } from './api/micro-vm.ts';
 export type {

@@ -1,4 +1,5 @@
-import { describeFirmware } from '../host/kernel/provider.ts';
+import { describeFirmware, findFirmware } from '../host/kernel/provider.ts';
+import type { KernelProgress } from './messages.ts';
 
 /** One place that was looked at for a guest kernel, in order, and what was there. */
 export interface KernelCandidate {
@@ -40,4 +41,20 @@ export async function describeKernel(firmware?: string): Promise<KernelReport> {
     abiVersion: choice?.abiVersion,
     candidates,
   };
+}
+
+/** How `fetchKernel` is called. */
+export interface FetchKernelOptions {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: KernelProgress) => void;
+}
+
+/**
+ * Makes sure that a guest kernel is there, so that later starts need no network.
+ *
+ * @throws {KrunError} stage `kernel`: it cannot be had; or the signal's reason
+ */
+export async function fetchKernel(options: FetchKernelOptions = {}): Promise<KernelReport> {
+  await findFirmware(options);
+  return describeKernel();
 }

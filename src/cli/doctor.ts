@@ -3,16 +3,16 @@ import { UsageError } from './usage-error.ts';
 
 /** `krun doctor`: what this host can do, and why. Exit status 1 when a microVM could not run. */
 export async function doctor(args: readonly string[]): Promise<number> {
-  const json = wantsJson('doctor', args);
+  const json = flags('doctor', args, ['--json']).has('--json');
   const diagnosis = await diagnose();
   process.stdout.write(json ? `${JSON.stringify(diagnosis)}\n` : describe(diagnosis));
   return diagnosis.usable ? 0 : 1;
 }
 
-/** The one option that the informing subcommands share. */
-export function wantsJson(command: string, args: readonly string[]): boolean {
-  for (const arg of args) if (arg !== '--json') throw new UsageError(`Cannot use "${arg}" with krun ${command}`);
-  return args.includes('--json');
+/** Which of the few known flags were given. @throws {UsageError} something else was */
+export function flags(command: string, args: readonly string[], known: readonly string[]): ReadonlySet<string> {
+  for (const arg of args) if (!known.includes(arg)) throw new UsageError(`Cannot use "${arg}" with krun ${command}`);
+  return new Set(args);
 }
 
 function describe({ checks, usable }: Diagnosis): string {

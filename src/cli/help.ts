@@ -4,7 +4,7 @@ export const MAIN_HELP = `krun: runs a command in its own Linux microVM
 Usage:
   krun run [OPTIONS] -- COMMAND...   run a command
   krun doctor [--json]               what this host can do, and why
-  krun kernel [--json]               which guest kernel would be used, and why
+  krun kernel [--json] [--fetch]     which guest kernel would be used, and why; fetch it if there is none
   krun --version
   krun --help, krun run --help
 `;

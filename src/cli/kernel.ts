@@ -1,12 +1,22 @@
-import { describeKernel, type KernelReport } from '../index.ts';
-import { wantsJson } from './doctor.ts';
+import { describeKernel, fetchKernel, type KernelReport } from '../index.ts';
+import { flags } from './doctor.ts';
+import { progressBar } from './progress.ts';
 
-/** `krun kernel`: which guest kernel would be used, and why. Fetches nothing. */
+/** `krun kernel`: which guest kernel would be used, and why. Fetches nothing unless told to. */
 export async function kernel(args: readonly string[]): Promise<number> {
-  const json = wantsJson('kernel', args);
-  const report = await describeKernel();
-  process.stdout.write(json ? `${JSON.stringify(report)}\n` : describe(report));
+  const given = flags('kernel', args, ['--json', '--fetch']);
+  const report = given.has('--fetch') ? await fetch() : await describeKernel();
+  process.stdout.write(given.has('--json') ? `${JSON.stringify(report)}\n` : describe(report));
   return 0;
+}
+
+async function fetch(): Promise<KernelReport> {
+  const progress = progressBar(process.stderr);
+  try {
+    return await fetchKernel({ onProgress: progress.show });
+  } finally {
+    progress.done();
+  }
 }
 
 function describe({ path, release, why, loadAddress, entryAddress, sizeBytes, candidates }: KernelReport): string {

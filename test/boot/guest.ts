@@ -1,0 +1,34 @@
+import { type Exit, fetchKernel, KrunError, MicroVm, type MicroVmOptions } from 'krun';
+
+/** A reason to skip tests that boot guests here, or false. */
+export async function skipReason(): Promise<string | false> {
+  try {
+    await fetchKernel();
+    return false;
+  } catch (error) {
+    if (error instanceof KrunError && error.code === 'ERR_KERNEL_OFFLINE') return 'no guest kernel, and no network';
+    throw error;
+  }
+}
+
+/** What a guest left behind. */
+export interface Result extends Exit {
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Boots the host's own root, read-only, runs a command and collects everything. Options come over these defaults. */
+export async function runGuest(
+  options: Partial<MicroVmOptions> & Pick<MicroVmOptions, 'command'>,
+  input?: string,
+): Promise<Result> {
+  const root = options.shares === undefined ? { root: '/', readOnly: true } : {};
+  await using vm = await MicroVm.start({ ...root, memoryMiB: 256, timeoutMs: 120_000, ...options });
+  const writing = (async () => {
+    if (input !== undefined) await vm.stdin.write(input);
+    vm.stdin.end();
+  })();
+  const [stdout, stderr, exit] = await Promise.all([vm.stdout.text(), vm.stderr.text(), vm.exited]);
+  await writing.catch(() => {}); // a guest may be gone before it read everything
+  return { ...exit, stdout, stderr };
+}
