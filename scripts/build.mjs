@@ -1,6 +1,6 @@
 // Compiles src/, scripts/ and test/ and removes what no source stands behind any more. Says nothing when all is up to date.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,6 +24,15 @@ for (const { source, output, config } of PROJECTS) {
   removeOrphans(join(root, source), join(root, output));
   const { status } = spawnSync(process.execPath, [compiler, '-p', join(root, config)], { stdio: 'inherit' });
   if (status !== 0) process.exit(status ?? 1);
+}
+await keepInterpreter();
+
+/** The interpreter is generated from the instruction table: done here once instead of at each start of a VM. */
+async function keepInterpreter() {
+  const { softHost } = await import('../dist/host/soft-host.js');
+  if (softHost.interpreter() !== undefined) return;
+  const { interpreterBytes } = await import('../dist/x86/interp/interpreter-module.js');
+  writeFileSync(join(root, 'dist/x86/interp/interpreter.wasm'), interpreterBytes());
 }
 
 function findCompiler() {

@@ -1,4 +1,5 @@
 import { randomFillSync } from 'node:crypto';
+import { readFileSync, readdirSync, statSync } from 'node:fs';
 import type { SoftHost } from '../hypervisor/soft/index.ts';
 import { hostClock } from './clock.ts';
 
@@ -18,4 +19,26 @@ export const softHost: SoftHost = {
     });
     return { done, wake };
   },
+  interpreter: keptInterpreter,
 };
+
+/** The compiled sources of the CPU, with the file that the build makes from them. */
+const CPU_FOLDER = new URL('../x86/', import.meta.url);
+const KEPT = new URL('interp/interpreter.wasm', CPU_FOLDER);
+
+/** The kept interpreter, unless a source was compiled after it was made. */
+function keptInterpreter(): Uint8Array<ArrayBuffer> | undefined {
+  try {
+    const made = statSync(KEPT).mtimeMs;
+    for (const folder of ['isa/', 'ir/', 'interp/', 'decode/', 'state/', '../wasm/']) {
+      const url = new URL(folder, CPU_FOLDER);
+      for (const name of readdirSync(url)) {
+        if (name.endsWith('.js') && statSync(new URL(name, url)).mtimeMs > made) return undefined;
+      }
+    }
+    const bytes = readFileSync(KEPT);
+    return new Uint8Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length);
+  } catch {
+    return undefined; // none was made
+  }
+}

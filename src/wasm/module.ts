@@ -9,6 +9,7 @@ export class ModuleBuilder {
   #importedFunctions = 0;
   readonly #functions: { type: number; code: Code | undefined }[] = [];
   readonly #exports: { name: string; kind: number; index: number }[] = [];
+  readonly #customs: { name: string; data: Uint8Array }[] = [];
   #table: { min: number } | undefined;
   readonly #elements: { offset: number; functions: readonly number[] }[] = [];
 
@@ -64,6 +65,11 @@ export class ModuleBuilder {
     this.#elements.push({ offset, functions });
   }
 
+  /** A custom section, after all others. */
+  custom(name: string, data: Uint8Array): void {
+    this.#customs.push({ name, data });
+  }
+
   build(): Uint8Array<ArrayBuffer> {
     const out = new ByteWriter(64 * 1024);
     out.raw([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
@@ -94,6 +100,7 @@ export class ModuleBuilder {
         to.raw(body.header.view()).raw(body.code.out.view()).u8(0x0b);
       }
     });
+    for (const { name, data } of this.#customs) this.#section(out, 0, (to) => to.name(name).raw(data));
     return out.bytes.slice(0, out.length) as Uint8Array<ArrayBuffer>;
   }
 

@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { IrqLine } from '../../bus/bus.ts';
 import { GuestMemory } from '../../memory/guest-memory.ts';
+import { provideInterpreter } from '../../x86/interp/interpreter-module.ts';
 import { ENGINE_BYTES } from '../../x86/state/layout.ts';
 import type { Hypervisor, Vcpu, Vm, VmConfig } from '../contract.ts';
 import { InterruptController } from './interrupt-controller.ts';
@@ -15,6 +16,8 @@ export interface SoftHost {
   yield(): Promise<void>;
   /** Waits for at most this long; `wake` ends the wait. One at a time. */
   sleep(ns: number): { readonly done: Promise<void>; wake(): void };
+  /** The interpreter as the build kept it; undefined: it is generated. */
+  interpreter?(): Uint8Array<ArrayBuffer> | undefined;
 }
 
 /** The guest's time-stamp counter counts nanoseconds. */
@@ -24,6 +27,8 @@ const WASM_PAGE = 65536;
 
 /** The software engine: our own CPU on this thread. */
 export function createSoftHypervisor(host: SoftHost): Hypervisor & { readonly tscKHz: number } {
+  const kept = host.interpreter?.();
+  if (kept !== undefined) provideInterpreter(kept);
   return { kind: 'soft', tscKHz: TSC_KHZ, createVm: async (config) => new SoftVm(host, config) };
 }
 

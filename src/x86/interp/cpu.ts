@@ -14,8 +14,8 @@ import { deliverException, deliverInterrupt } from '../system/delivery.ts';
 import { GuestException, VECTOR } from '../system/exception.ts';
 import type { CpuIo, SystemCpu } from '../system/system-cpu.ts';
 import { type Block, BlockCache, type CodePlace } from './block-cache.ts';
-import { generateInterpreter, type InterpreterModule } from './generate.ts';
-import { HELPER_NAMES, runHelper } from './helpers.ts';
+import { runHelper } from './helpers.ts';
+import { interpreterModule } from './interpreter-module.ts';
 import { codeMode, modeIndexOf } from './mode.ts';
 import { EXIT, R } from './record.ts';
 import { Translator } from './translate.ts';
@@ -28,17 +28,6 @@ export interface CpuOptions {
   readonly ramBytes: number;
   readonly model: CpuModel;
   readonly io: CpuIo & { mmioRead(gpa: number, size: 1 | 2 | 4): number; mmioWrite(gpa: number, size: 1 | 2 | 4, value: number): void };
-}
-
-let sharedModule: { readonly module: WebAssembly.Module; readonly handlers: InterpreterModule['handlers'] } | undefined;
-
-/** Generated once per thread. */
-function interpreter(): NonNullable<typeof sharedModule> {
-  if (sharedModule === undefined) {
-    const { bytes, handlers } = generateInterpreter(DEFINITIONS, HELPER_NAMES);
-    sharedModule = { module: new WebAssembly.Module(bytes), handlers };
-  }
-  return sharedModule;
 }
 
 /**
@@ -81,7 +70,7 @@ export class Cpu implements SystemCpu, CodePlace {
     this.#words = new BigUint64Array(buffer as ArrayBuffer);
     this.#i32 = new Int32Array(buffer as ArrayBuffer);
     this.mmu = new Mmu({ buffer, state: this.state, ramBytes: options.ramBytes, mmio: options.io });
-    const { module, handlers } = interpreter();
+    const { module, handlers } = interpreterModule();
     this.#translator = new Translator(this.#view, handlers, DEFINITIONS);
     const decoder = new Decoder(tables());
     this.#blocks = new BlockCache({ buffer, decoder, translator: this.#translator, codePages: this.mmu.codePages, ramBytes: options.ramBytes });

@@ -9,12 +9,8 @@ import { InterpEmitter, type Runtime } from './interp-emitter.ts';
 import { EXIT, R, RECORD_BYTES } from './record.ts';
 import { packVariant, type Variant, variantsOf } from './variants.ts';
 
-/** The interpreter as a module: one function per variant, called through a table by the records. */
-export interface InterpreterModule {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  /** definition number * 4096 + packed variant -> table index. */
-  readonly handlers: ReadonlyMap<number, number>;
-}
+/** Name of the custom section that lists the handlers: pairs of u32, little-endian. */
+const HANDLERS_SECTION = 'krun.handlers';
 
 /** Handlers at fixed places of the table. */
 export const HANDLER = { invalid: 0, system: 1, prepare: 2, jumpNext: 3, stale: 4 } as const;
@@ -23,11 +19,12 @@ export const HANDLER = { invalid: 0, system: 1, prepare: 2, jumpNext: 3, stale: 
 export const IMPORTS = ['slowLoad', 'slowStore', 'commitStore', 'system', 'prepare', 'helper'] as const;
 
 /**
- * Generates the interpreter from the definitions. Deterministic: the build caches the result.
+ * Generates the interpreter from the definitions as a module: one function per variant, called through a table by the records.
+ * Deterministic: the build keeps the result.
  *
  * @param helpers names that Emitter.callHelper may use, in the order of their numbers
  */
-export function generateInterpreter(definitions: readonly Definition[], helpers: readonly string[]): InterpreterModule {
+export function generateInterpreter(definitions: readonly Definition[], helpers: readonly string[]): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   module.importSharedMemory('h', 'memory', { min: 1, max: 65536 });
   const imported: Record<string, number> = {};
@@ -51,11 +48,11 @@ export function generateInterpreter(definitions: readonly Definition[], helpers:
     module.function([I32], [I32], lower(runtime, (b) => b.jumpRelative())),
   ];
   table.push(table[HANDLER.invalid]!);
-  const handlers = new Map<number, number>();
+  const handlers: number[] = [];
   definitions.forEach((definition, number) => {
     if (definition.semantics === undefined) return;
     for (const variant of variantsOf(definition)) {
-      handlers.set(number * 4096 + packVariant(variant), table.length);
+      handlers.push(number * 4096 + packVariant(variant), table.length);
       table.push(module.function([I32], [I32], lowerVariant(runtime, variant)));
     }
   });
@@ -64,7 +61,17 @@ export function generateInterpreter(definitions: readonly Definition[], helpers:
   const run = new Code(1);
   run.get(0).get(0).load('i32_load', R.handler).callIndirect(handlerType);
   module.export('run', module.function([I32], [I32], run));
-  return { bytes: module.build(), handlers };
+  module.custom(HANDLERS_SECTION, new Uint8Array(Uint32Array.from(handlers).buffer));
+  return module.build();
+}
+
+/** definition number * 4096 + packed variant -> table index, as the module itself says. */
+export function handlersOf(module: WebAssembly.Module): ReadonlyMap<number, number> {
+  const [section] = WebAssembly.Module.customSections(module, HANDLERS_SECTION);
+  const words = new Uint32Array(section!);
+  const handlers = new Map<number, number>();
+  for (let i = 0; i < words.length; i += 2) handlers.set(words[i]!, words[i + 1]!);
+  return handlers;
 }
 
 function voidCall(target: number): Code {
