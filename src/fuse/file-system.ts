@@ -1,6 +1,6 @@
 import { ENOSYS } from './errno.ts';
 
-/** One component of a path as raw bytes: 1 to 255 of them, no NUL, no slash, neither "." nor "..". The server checks. */
+/** One component of a path as raw bytes: 1 to 1024 of them, no NUL, no slash, neither "." nor "..". The server checks. */
 export type Name = Uint8Array;
 
 /** Who asks: the guest's file system ids. Nothing on the host may be decided by them alone. */
@@ -35,6 +35,10 @@ export interface Attr {
   blksize: number;
   /** FUSE_ATTR_SUBMOUNT or 0. */
   flags: number;
+  /** When the inode was made; only STATX shows it, and only if it is known. */
+  btime: number;
+  btimeNs: number;
+  btimeKnown: boolean;
 }
 
 /** An inode the guest now knows by name: each one handed out counts as one lookup until the guest forgets it. */

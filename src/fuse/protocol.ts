@@ -269,5 +269,39 @@ export const fuse_copy_file_range_in = struct({
 export const fuse_syncfs_in = struct({ padding: 8 });
 export const fuse_statx_in = struct({ getattr_flags: 4, reserved: 4, fh: 8, sx_flags: 4, sx_mask: 4 });
 
+/** Followed by a `fuse_statx`. */
+export const fuse_statx_out = struct({ attr_valid: 8, attr_valid_nsec: 4, flags: 4, spare0: 8, spare1: 8 });
+
+/** Times are seconds, nanoseconds and 4 reserved bytes. Spare bytes follow, up to FUSE_STATX_BYTES. */
+export const fuse_statx = struct({
+  mask: 4,
+  blksize: 4,
+  attributes: 8,
+  nlink: 4,
+  uid: 4,
+  gid: 4,
+  mode: 2,
+  spare0: 2,
+  ino: 8,
+  size: 8,
+  blocks: 8,
+  attributes_mask: 8,
+  atime: 8,
+  atime_nsec: 8,
+  btime: 8,
+  btime_nsec: 8,
+  ctime: 8,
+  ctime_nsec: 8,
+  mtime: 8,
+  mtime_nsec: 8,
+  rdev_major: 4,
+  rdev_minor: 4,
+  dev_major: 4,
+  dev_minor: 4,
+});
+export const FUSE_STATX_BYTES = 256;
+export const STATX_BASIC_STATS = 0x7ff;
+export const STATX_BTIME = 0x800;
+
 /** Ends the guest's program: krun's own ioctl, whose `arg` is the exit code. */
 export const KRUN_IOCTL_EXIT_CODE = 0x7602;

@@ -20,6 +20,9 @@ export function newAttr(): Attr {
     rdev: 0,
     blksize: 4096,
     flags: 0,
+    btime: 0,
+    btimeNs: 0,
+    btimeKnown: false,
   };
 }
 

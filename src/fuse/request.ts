@@ -2,7 +2,8 @@ import type { Caller, Name } from './file-system.ts';
 import { fuse_in_header } from './protocol.ts';
 
 const HEADER = fuse_in_header.sizeof;
-const NAME_MAX = 255;
+/** The longest name Linux sends; what is too long for the file system behind us is for that to say. */
+const FUSE_NAME_MAX = 1024;
 const SLASH = 0x2f;
 const DOT = 0x2e;
 
@@ -101,7 +102,7 @@ export class FuseRequest implements Caller {
 
 /** Whether these bytes name an entry of a directory and nothing else. */
 export function isName(name: Uint8Array): boolean {
-  if (name.length === 0 || name.length > NAME_MAX) return false;
+  if (name.length === 0 || name.length > FUSE_NAME_MAX) return false;
   if (name[0] === DOT && (name.length === 1 || (name.length === 2 && name[1] === DOT))) return false;
   return !name.includes(SLASH) && !name.includes(0);
 }

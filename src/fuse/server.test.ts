@@ -110,7 +110,7 @@ test('LOOKUP carries 64-bit inode numbers, large sizes and times before 1970 exa
 
 test('a name that is not one path component never reaches the file system', () => {
   const { client, fs } = setUp();
-  for (const name of ['', '.', '..', 'a/b', '/', '../file', 'x'.repeat(256)]) {
+  for (const name of ['', '.', '..', 'a/b', '/', '../file', 'x'.repeat(1025)]) {
     assert.equal(client.lookup(1, name).error, -EINVAL, JSON.stringify(name));
     assert.equal(client.unlink(1, name).error, -EINVAL);
     assert.equal(client.rename(1, 'file', 1, name).error, -EINVAL);
@@ -209,7 +209,7 @@ test('every operation refuses a request shorter than its own structure', () => {
   const { client } = setUp();
   const bare: number[] = [op.FUSE_READLINK, op.FUSE_STATFS, op.FUSE_INTERRUPT, op.FUSE_DESTROY];
   const unanswered: number[] = [op.FUSE_FORGET, op.FUSE_BATCH_FORGET];
-  for (let opcode = 1; opcode < 52; opcode++) {
+  for (let opcode = 1; opcode < 53; opcode++) {
     const { error } = client.call(opcode, 2, []);
     if (unanswered.includes(opcode)) assert.equal(error, 0);
     else if (!bare.includes(opcode)) assert.ok(error === -EINVAL || error === -ENOSYS, `opcode ${opcode}: ${error}`);

@@ -58,6 +58,7 @@ const OPERATIONS: readonly (Operation | undefined)[] = tableOf({
   [op.FUSE_COPY_FILE_RANGE]: file.copyFileRange,
   [op.FUSE_SYNCFS]: session.syncfs,
   [op.FUSE_TMPFILE]: file.tmpfile,
+  [op.FUSE_STATX]: node.statx,
 });
 
 const REQUEST_BYTES_MAX = DATA_BYTES_MAX + 4096;

@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import * as fs from 'node:fs';
 import { test } from 'node:test';
-import { EBADF, EEXIST, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY } from '../fuse/errno.ts';
+import { EBADF, EEXIST, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY } from '../fuse/errno.ts';
 import * as op from '../fuse/protocol.ts';
-import { ATTR_OUT, attrOf, fhOf, fields, nodeidOf, parseDirents } from '../testing/fuse-client.ts';
+import { FuseServer } from '../fuse/server.ts';
+import { ATTR_OUT, attrOf, FuseClient, fhOf, fields, nodeidOf, parseDirents } from '../testing/fuse-client.ts';
 import { openDescriptors, shareFixture, testBoth } from './fs/share-fixture.test.ts';
 import { openPassthrough, ShareError } from './passthrough-fs.ts';
 
 const CREATED = 128;
+const LINUX = { skip: process.platform !== 'linux' && 'needs Linux' };
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
 
 testBoth('a file of the host is found, described, opened and read', (context, options) => {
@@ -101,6 +103,7 @@ testBoth('a rename moves, replaces and keeps the nodes of files and directories'
   assert.equal(fs.readFileSync(path('victim'), 'utf8'), 'moved');
   assert.equal(attrOf(guest.getattr(victim), 'nlink', ATTR_OUT), 0);
   assert.equal(guest.rename(1, 'missing', 1, 'x').error, -ENOENT);
+  assert.equal(guest.rename(1, 'victim', 1, 'x'.repeat(256)).error, -ENAMETOOLONG);
 });
 
 testBoth('a removed file stays readable and writable while it is open', (context, options) => {
@@ -269,6 +272,24 @@ testBoth('more files than descriptors are served, and open files keep working', 
   guest.rename(dir, 'f3', 1, 'elsewhere');
   assert.equal(attrOf(guest.getattr(nodes[3] as number), 'size', ATTR_OUT), 1);
 });
+
+test(
+  'a mount inside the share is marked for guests that know submounts, and has other inode numbers for the rest',
+  LINUX,
+  (context) => {
+    const share = openPassthrough('/');
+    context.after(() => share.close());
+    const guest = new FuseClient(new FuseServer(share));
+    guest.init();
+    const marked = guest.lookup(1, 'proc');
+    assert.equal(attrOf(marked, 'flags'), op.FUSE_ATTR_SUBMOUNT);
+    assert.equal(attrOf(marked, 'ino'), fs.statSync('/proc').ino);
+    guest.init(0xffff_ffff - Number(op.FUSE_SUBMOUNTS));
+    const plain = guest.lookup(1, 'proc');
+    assert.equal(attrOf(plain, 'flags'), 0);
+    assert.notEqual(attrOf(plain, 'ino'), fs.statSync('/proc').ino);
+  },
+);
 
 test('sharing what is not a directory fails with a typed error', () => {
   assert.throws(() => openPassthrough('/dev/null'), ShareError);

@@ -3,7 +3,18 @@ import { fields } from './fuse-client.ts';
 import type { Random } from './random.ts';
 
 const NAMES = ['a', 'b', 'dir', 'link', 'out', 'canary', 'x'.repeat(255)];
-const HOSTILE_NAMES = ['', '.', '..', '../out', 'dir/../..', '/etc', 'x'.repeat(256), '\xff\xfe', 'a\0b'];
+const HOSTILE_NAMES = [
+  '',
+  '.',
+  '..',
+  '../out',
+  'dir/../..',
+  '/etc',
+  'x'.repeat(256),
+  'x'.repeat(1025),
+  '\xff\xfe',
+  'a\0b',
+];
 const WORDS = [
   0, 1, 2, 3, 7, 0o100, 0o2000, 0o1000, 0o200000, 0o20200002, 0o644, 0o100644, 0o010644, 0o140644, 0o170000,
 ];

@@ -20,6 +20,7 @@ import { nodeCalls } from './node-calls.ts';
 
 /** Offsets in struct statx. @spec LINUX-UAPI stat.h */
 const STX = {
+  mask: 0,
   blksize: 4,
   nlink: 16,
   uid: 20,
@@ -29,6 +30,7 @@ const STX = {
   size: 40,
   blocks: 48,
   atime: 64,
+  btime: 80,
   ctime: 96,
   mtime: 112,
   rdev_major: 128,
@@ -38,6 +40,7 @@ const STX = {
   mnt_id: 144,
 } as const;
 const STATX_BASIC_STATS = 0x7ff;
+const STATX_BTIME = 0x800;
 const STATX_MNT_ID = 0x1000;
 const STATX_BYTES = 256;
 
@@ -54,7 +57,7 @@ export function libcCalls(libc: Libc): HostCalls {
   const timesView = new DataView(times.buffer);
 
   const stat = (dir: number, path: CString, flags: number, attr: Attr, identity: HostIdentity): number => {
-    const error = libc.statx(dir, path, flags, STATX_BASIC_STATS | STATX_MNT_ID, statBytes);
+    const error = libc.statx(dir, path, flags, STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID, statBytes);
     if (error === 0) decodeStatx(statView, attr, identity);
     return error;
   };
@@ -142,6 +145,9 @@ function decodeStatx(view: DataView, attr: Attr, identity: HostIdentity): void {
   attr.rdev = encodeDevice(view.getUint32(STX.rdev_major, true), view.getUint32(STX.rdev_minor, true));
   attr.blksize = view.getUint32(STX.blksize, true);
   attr.flags = 0;
+  attr.btime = i64(view, STX.btime);
+  attr.btimeNs = view.getUint32(STX.btime + 8, true);
+  attr.btimeKnown = (view.getUint32(STX.mask, true) & STATX_BTIME) !== 0;
   identity.dev = view.getUint32(STX.dev_major, true) * 0x10_0000 + view.getUint32(STX.dev_minor, true);
   identity.mountId = u64(view, STX.mnt_id);
 }

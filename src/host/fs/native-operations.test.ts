@@ -103,6 +103,22 @@ testNative('times are kept to the nanosecond, on links too', (context, options) 
   assert.equal(attrOf(before, 'mtime', ATTR_OUT), -1_000);
 });
 
+testNative('STATX answers like GETATTR and adds the time of birth', (context, options) => {
+  const { guest, path } = shareFixture(context, options);
+  fs.writeFileSync(path('file'), 'hello', { mode: 0o640 });
+  const reply = guest.call(op.FUSE_STATX, guest.walk('file'), [fields([8, 0], [8, 0], [4, 0], [4, 0xfff])]);
+  const at = op.fuse_statx_out.sizeof;
+  const stat = fs.statSync(path('file'), { bigint: true });
+  assert.equal(reply.payload.length, at + 256);
+  assert.equal(reply.view.getUint16(at + op.fuse_statx.mode, true), 0o100640);
+  assert.equal(reply.view.getBigUint64(at + op.fuse_statx.ino, true), stat.ino);
+  assert.equal(reply.view.getBigUint64(at + op.fuse_statx.mtime, true), stat.mtimeNs / 1_000_000_000n);
+  assert.equal(reply.view.getUint32(at + op.fuse_statx.mtime_nsec, true), Number(stat.mtimeNs % 1_000_000_000n));
+  const hasBirth = (reply.view.getUint32(at, true) & op.STATX_BTIME) !== 0;
+  const birth = reply.view.getBigUint64(at + op.fuse_statx.btime, true);
+  assert.equal(birth, hasBirth ? stat.birthtimeNs / 1_000_000_000n : 0n);
+});
+
 testNative('SYNCFS reaches the host', (context, options) => {
   const { guest } = shareFixture(context, options);
   assert.equal(guest.call(op.FUSE_SYNCFS, 1, [new Uint8Array(8)]).error, 0);

@@ -49,6 +49,8 @@ function fill(stat: fs.BigIntStats, attr: Attr, identity: HostIdentity): void {
   attr.rdev = fromGlibcDevice(stat.rdev);
   attr.blksize = Number(stat.blksize);
   attr.flags = 0;
+  // Node says the time of the last change where the host has none of birth: it cannot be told apart.
+  attr.btimeKnown = false;
   identity.dev = Number(stat.dev);
   identity.mountId = 0;
 }
