@@ -1,8 +1,6 @@
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug' | 'trace';
 
 /** Where messages go; every folder gets one as an argument and none has a global. */
-export interface Log {
-  (level: LogLevel, message: string): void;
-}
+export type Log = (level: LogLevel, message: string) => void;
 
 export const silentLog: Log = () => {};
