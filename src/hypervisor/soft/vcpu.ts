@@ -127,6 +127,7 @@ export class SoftVcpu implements Vcpu {
       wallClockNs: () => BigInt(Math.round(this.#host.clock.wallMs() * 1e6)),
       readApicMsr: (index) => this.#readApicMsr(index),
       writeApicMsr: (index, value) => this.#writeApicMsr(index, value),
+      hasInterrupt: () => this.#lapic.deliverable,
       readTpr: () => this.#lapic.cr8,
       writeTpr: (value) => {
         this.#lapic.cr8 = value;

@@ -175,6 +175,7 @@ const NO_IO: CpuIo & { mmioRead(): number; mmioWrite(): void } = {
   wallClockNs: () => 0n,
   readApicMsr: () => undefined,
   writeApicMsr: () => false,
+  hasInterrupt: () => false,
   readTpr: () => 0,
   writeTpr: () => {},
   random: (into) => void into.fill(0x5a),

@@ -339,7 +339,7 @@ export class Cpu implements SystemCpu, CodePlace {
       this.#pending = error;
       return EXIT.fault + 1;
     }
-    if ((this.#get32(S.flags) & ~flags & FLAG.IF) !== 0) this.requestExit();
+    if ((this.#get32(S.flags) & ~flags & FLAG.IF) !== 0 && this.io.hasInterrupt()) this.requestExit();
     if (this.halted) this.requestExit();
     if (insn.def.ends !== true && this.state.rip === next) return 0;
     this.#set32(S.budget, this.#get32(S.budget) - this.#view.getUint8(record + R.count));

@@ -15,7 +15,7 @@ export const CPU_FEATURES = {
   fsgsbase: [7, 0, 'ebx', 0], tscAdjust: [7, 0, 'ebx', 1], bmi1: [7, 0, 'ebx', 3], smep: [7, 0, 'ebx', 7],
   bmi2: [7, 0, 'ebx', 8], erms: [7, 0, 'ebx', 9], invpcid: [7, 0, 'ebx', 10], zeroFcsFds: [7, 0, 'ebx', 13],
   rdseed: [7, 0, 'ebx', 18], adx: [7, 0, 'ebx', 19], smap: [7, 0, 'ebx', 20], clflushopt: [7, 0, 'ebx', 23],
-  clwb: [7, 0, 'ebx', 24], umip: [7, 0, 'ecx', 2], rdpid: [7, 0, 'ecx', 22], fsrm: [7, 0, 'edx', 4],
+  clwb: [7, 0, 'ebx', 24], umip: [7, 0, 'ecx', 2], rdpid: [7, 0, 'ecx', 22], fsrm: [7, 0, 'edx', 4], serialize: [7, 0, 'edx', 14],
   archCapabilities: [7, 0, 'edx', 29],
   xsaveopt: [0xd, 1, 'eax', 0], xsavec: [0xd, 1, 'eax', 1], xgetbv1: [0xd, 1, 'eax', 2], xsaves: [0xd, 1, 'eax', 3],
   lahf: [0x8000_0001, 0, 'ecx', 0], lzcnt: [0x8000_0001, 0, 'ecx', 5], prefetchw: [0x8000_0001, 0, 'ecx', 8],

@@ -116,10 +116,16 @@ function hypercall(cpu: SystemCpu): void {
   cpu.state.setGpr(GPR.RAX, hypercallResult(cpu));
 }
 
+/** SERIALIZE: code that was written takes effect at once here anyway. @spec SDM-2B "SERIALIZE" */
+function serialize(cpu: SystemCpu): void {
+  if (!cpu.model.features.serialize) throw ud();
+}
+
 const GROUP7: Readonly<Record<number, (cpu: SystemCpu) => void>> = {
   0o01: hypercall, 0o31: hypercall,
   0o12: clac, 0o13: stac,
   0o20: xgetbv, 0o21: xsetbv,
+  0o50: serialize,
   0o70: swapgs, 0o71: rdtscp,
 };
 

@@ -38,6 +38,8 @@ export interface CpuIo {
   /** CR8: task priority 0..15. */
   readTpr(): number;
   writeTpr(value: number): void;
+  /** Whether an external interrupt waits for RFLAGS.IF. */
+  hasInterrupt(): boolean;
   /** Fills with random bytes (RDRAND, RDSEED). */
   random(into: Uint8Array): void;
 }
