@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import * as fs from 'node:fs';
 import { test } from 'node:test';
-import { EBADF, EEXIST, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY } from '../fuse/errno.ts';
+import { EBADF, EEXIST, EISDIR, ENAMETOOLONG, ENOENT, ENOSYS, ENOTDIR, ENOTEMPTY } from '../fuse/errno.ts';
 import * as op from '../fuse/protocol.ts';
 import { FuseServer } from '../fuse/server.ts';
 import { ATTR_OUT, attrOf, FuseClient, fhOf, fields, nodeidOf, parseDirents } from '../testing/fuse-client.ts';
@@ -64,6 +64,21 @@ testBoth('creating an existing name opens it, unless asked to be exclusive', (co
   const O_TRUNC = 0o1000;
   guest.create(1, 'there', 0o644, 0o2 | O_TRUNC);
   assert.equal(fs.readFileSync(path('there'), 'utf8'), '');
+});
+
+testBoth('the guest keeps its cache of a file that has not changed since it was opened last', (context, options) => {
+  let now = Date.now();
+  const { guest, path } = shareFixture(context, { ...options, wallMs: () => now });
+  fs.writeFileSync(path('file'), 'one');
+  const nodeid = guest.walk('file');
+  const flagsOfOpen = (): number => guest.open(nodeid).view.getUint32(op.fuse_open_out.open_flags, true);
+  // A second change in the same instant would look like none: only files that have rested are trusted.
+  assert.deepEqual([flagsOfOpen(), flagsOfOpen()], [0, 0]);
+  now += 1000;
+  assert.deepEqual([flagsOfOpen(), flagsOfOpen()], [0, op.FOPEN_KEEP_CACHE]);
+  fs.writeFileSync(path('file'), 'longer');
+  now += 2000;
+  assert.deepEqual([flagsOfOpen(), flagsOfOpen()], [0, op.FOPEN_KEEP_CACHE]);
 });
 
 testBoth('a hard link is the same node, and outlives the first name', (context, options) => {
@@ -219,14 +234,14 @@ testBoth('names that are not UTF-8 come and go unchanged', (context, options) =>
   assert.ok(guest.list(1, { plus: true }).some((entry) => entry.name === name && entry.nodeid > 1));
 });
 
-testBoth('STATFS, FSYNC and FLUSH answer for real files', (context, options) => {
+testBoth('STATFS and FSYNC answer for real files, FLUSH says that it is not needed', (context, options) => {
   const { guest } = shareFixture(context, options);
   const made = guest.create(1, 'file');
   const [nodeid, fh] = [nodeidOf(made), fhOf(made, CREATED)];
   assert.ok(guest.call(op.FUSE_STATFS, 1, []).view.getBigUint64(0, true) > 0n);
   assert.equal(guest.call(op.FUSE_FSYNC, nodeid, [fields([8, fh], [4, 1], [4, 0])]).error, 0);
-  assert.equal(guest.call(op.FUSE_FLUSH, nodeid, [fields([8, fh], [8, 0], [8, 0])]).error, 0);
-  assert.equal(guest.call(op.FUSE_FLUSH, nodeid, [fields([8, 99], [8, 0], [8, 0])]).error, -EBADF);
+  assert.equal(guest.call(op.FUSE_FSYNC, nodeid, [fields([8, 99], [4, 1], [4, 0])]).error, -EBADF);
+  assert.equal(guest.call(op.FUSE_FLUSH, nodeid, [fields([8, fh], [8, 0], [8, 0])]).error, -ENOSYS);
 });
 
 testBoth('a forgotten node is gone, and all descriptors are given back', (context, options) => {

@@ -1,6 +1,7 @@
 import { readSync, readvSync, writeSync, writevSync } from 'node:fs';
 import { EBADF, EFBIG, EINVAL, EISDIR, ENFILE, ENOTDIR } from '../../fuse/errno.ts';
 import type { Dirent, DirentOffset, DirentSink, Entry, OpenReply } from '../../fuse/file-system.ts';
+import { FOPEN_KEEP_CACHE } from '../../fuse/protocol.ts';
 import { newEntry } from '../../fuse/records.ts';
 import type { Inode } from './inode-table.ts';
 import {
@@ -21,6 +22,8 @@ import { killPriv } from './ownership.ts';
 import { NO_NODE, type Share } from './share.ts';
 
 const IOV_MAX = 1024;
+/** Longer than a tick of any host's file clock. */
+const RESTED_MS = 200;
 const KEPT_FLAGS = O_ACCMODE | O_APPEND | O_TRUNC | O_DSYNC | O_SYNC;
 
 /**
@@ -45,8 +48,23 @@ export function openInode(share: Share, inode: Inode, flags: number, kill: boole
   if (fd < 0) return fd;
   if (kill && flags & O_TRUNC) killPriv(share, fd);
   reply.fh = share.handles.add({ fd, inode, stream: null });
-  reply.openFlags = 0;
+  reply.openFlags = isUnchanged(share, inode, fd) ? FOPEN_KEEP_CACHE : 0;
   return 0;
+}
+
+/**
+ * Whether the file is as it was when the guest opened it last, so that the guest may keep what it has read: programs
+ * and libraries are opened again and again. A file that changed a moment ago could change once more in the same tick
+ * of the host's clock, so its looks say nothing yet.
+ */
+function isUnchanged(share: Share, inode: Inode, fd: number): boolean {
+  const { attr } = share;
+  if (share.calls.stat(fd, attr, share.identity) < 0) return false;
+  const rested = share.wallMs() - attr.ctime * 1000 - attr.ctimeNs / 1e6 > RESTED_MS;
+  const version = rested ? `${attr.size} ${attr.mtime} ${attr.mtimeNs} ${attr.ctime} ${attr.ctimeNs}` : '';
+  const unchanged = rested && version === inode.version;
+  inode.version = version;
+  return unchanged;
 }
 
 export function openDirectory(share: Share, nodeid: number, reply: OpenReply): number {

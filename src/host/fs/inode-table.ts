@@ -24,6 +24,8 @@ export interface Inode {
   name: Name | null;
   /** Used since the last look for descriptors to close. */
   used: boolean;
+  /** What the file looked like when it was opened last; empty if that says nothing about its content. */
+  version: string;
 }
 
 /** How deep a chain of closed directories may be to be opened again. */
@@ -103,6 +105,7 @@ export class InodeTable {
       parent,
       name: name === null ? null : name.slice(),
       used: true,
+      version: '',
     };
     this.#byId.set(nodeid, inode);
     this.#byKey.set(inode.key, inode);

@@ -1,10 +1,10 @@
 import fs from 'node:fs';
-import { EINVAL, EIO, ENOENT, ENOSYS, EOPNOTSUPP, ESTALE } from '../../fuse/errno.ts';
+import { EINVAL, EIO, ENOENT, ENOSYS, EPERM, ESTALE } from '../../fuse/errno.ts';
 import type { Attr, AttrChange, Dirent, DirentOffset, Name } from '../../fuse/file-system.ts';
 import { FATTR_ATIME, FATTR_ATIME_NOW, FATTR_MTIME, FATTR_MTIME_NOW, FUSE_UNKNOWN_INO } from '../../fuse/protocol.ts';
 import { encodeDevice, newAttr } from '../../fuse/records.ts';
 import type { DirectoryStream, HostCalls, HostIdentity } from './host-calls.ts';
-import { O_CLOEXEC, O_NOFOLLOW, S_IFIFO, S_IFMT, S_IFREG } from './linux.ts';
+import { O_CLOEXEC, O_NOFOLLOW, S_IFMT, S_IFREG } from './linux.ts';
 
 /** The path of the inode that a descriptor of this process holds. */
 export const procPath = (fd: number): string => `/proc/self/fd/${fd}`;
@@ -66,7 +66,7 @@ function fromGlibcDevice(dev: bigint): number {
 
 /**
  * The host's file calls with nothing but node:fs. What Node cannot do is answered ENOSYS (the guest's kernel then
- * emulates it or says so) or EOPNOTSUPP; times lose precision below a microsecond.
+ * emulates it or says so); times lose precision below a microsecond.
  */
 export const nodeCalls: HostCalls = {
   openAt(dir, name, flags, mode) {
@@ -118,8 +118,8 @@ export const nodeCalls: HostCalls = {
 
   mkdirAt: (dir, name, mode) => attempt(() => fs.mkdirSync(pathOf(dir, name), mode)),
   mknodAt(dir, name, mode, _rdev) {
-    const type = mode & S_IFMT;
-    if (type !== S_IFREG && type !== 0) return type === S_IFIFO ? -ENOSYS : -EOPNOTSUPP;
+    // POSIX has EPERM for a file system that does not make nodes of this type.
+    if ((mode & S_IFMT) !== S_IFREG) return -EPERM;
     return attempt(() => fs.closeSync(fs.openSync(pathOf(dir, name), 'wx', mode & 0o7777)));
   },
   symlinkAt: (target, dir, name) => attempt(() => fs.symlinkSync(Buffer.from(target), pathOf(dir, name))),

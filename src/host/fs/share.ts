@@ -27,8 +27,11 @@ export class Share {
   /** Of this process; asked once, because asking sets it for a moment. */
   readonly umask = process.umask();
 
-  constructor(calls: HostCalls, descriptorsMax: number) {
+  readonly wallMs: () => number;
+
+  constructor(calls: HostCalls, descriptorsMax: number, wallMs: () => number) {
     this.calls = calls;
+    this.wallMs = wallMs;
     this.inodes = new InodeTable(calls, { softMax: descriptorsMax >> 1, hardMax: descriptorsMax });
   }
 
