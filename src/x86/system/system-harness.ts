@@ -63,6 +63,7 @@ function testIo(ports: TestCpu['ports'], tsc: () => bigint): CpuIo {
     readApicMsr: (index) => (index === 0x1b ? 0xfee0_0900n : undefined),
     writeApicMsr: () => true,
     readTpr: () => 3,
+    hasInterrupt: () => false,
     writeTpr() {},
     random: (into) => void into.fill(0x5a),
   };
