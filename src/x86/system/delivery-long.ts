@@ -31,7 +31,7 @@ export function deliverLong(cpu: SystemCpu, event: Delivery, flags: number): voi
   if (gate.ist !== 0 || inner) {
     const slot = gate.ist !== 0 ? TSS_IST1 + (gate.ist - 1) * 8 : TSS_RSP0 + cpl * 8;
     low = readTss(cpu, slot, event.ext);
-    high = readTss(cpu, slot + 4, event.ext);
+    high = readTss(cpu, slot + 4, event.ext) | 0;
   }
   low &= -16;
   const words = event.errorCode >= 0 ? 6 : 5;
