@@ -44,7 +44,10 @@ export class SoftVcpu implements Vcpu {
     this.#startNs = host.clock.nowNs();
     this.cpu = new Cpu({ memory, ramBytes, io: this.#cpuIo(), model: cpuModel({ tscHz: TSC_KHZ * 1000 }) });
     this.#lapic.signals = {
-      onInterrupt: () => this.#kick(),
+      onInterrupt: () => {
+        this.cpu.attention = true;
+        this.#kick();
+      },
       onNmi: () => {}, // nothing here sends one
       onInit: () => {},
       onStartup: () => {},
@@ -93,6 +96,7 @@ export class SoftVcpu implements Vcpu {
       const now = this.#host.clock.nowNs();
       if (now >= controller.nextDeadlineNs()) controller.tick(now);
       if (this.#lapic.deliverable && cpu.interruptible && !cpu.interrupt(controller.acknowledge(0))) return 'shutdown';
+      cpu.attention = this.#lapic.deliverable;
       const why = cpu.run(SLICE_INSTRUCTIONS);
       if (why === 'shutdown') return 'shutdown';
       if (this.#stopped) return 'busy';

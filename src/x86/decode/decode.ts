@@ -146,7 +146,8 @@ export class Decoder {
     const mandatory = p.vexPrefix >= 0 ? p.vexPrefix : p.rep === 0xf3 ? 2 : p.rep === 0xf2 ? 3 : p.prefix66 ? 1 : 0;
     const half = mode64 ? 0 : 64;
     const low = ((modrm >> 3) & 7) * 2 + (modrm >= 0xc0 ? 1 : 0);
-    const form = entry.forms[half + mandatory * 16 + low];
+    const exact = mode64 ? entry.exact?.get(modrm) : undefined;
+    const form = exact ?? entry.forms[half + mandatory * 16 + low];
     if (form === undefined || form.mode === (mode64 ? 'legacy' : '64')) return this.#invalid(mode);
     if (p.vexPrefix >= 0 && !vexAllowed(form, p)) return this.#invalid(mode);
     const rexW = (p.rex & 8) !== 0;

@@ -8,6 +8,8 @@ export interface OpcodeEntry {
   readonly hasModrm: boolean;
   /** Index: prefix (0 none, 1 66, 2 F3, 3 F2) * 16 + ModRM.reg * 2 + (mod == 3). */
   readonly forms: readonly (Definition | undefined)[];
+  /** Forms that name the whole ModRM byte, by it. */
+  readonly exact: ReadonlyMap<number, Definition> | undefined;
 }
 
 export class OpcodeTables {
@@ -23,6 +25,7 @@ export class OpcodeTables {
 interface BuildEntry {
   hasModrm: boolean;
   forms: (Definition | undefined)[];
+  exact: Map<number, Definition> | undefined;
   /** How specific the form in each place is; more specific ones win. */
   rank: number[];
 }
@@ -35,6 +38,8 @@ interface Encoding {
   readonly modrm: boolean;
   readonly digit: number; // -1 any
   readonly rm: 'mem' | 'reg' | undefined;
+  /** The whole ModRM byte, or -1. */
+  readonly exact: number;
 }
 
 const PREFIX: Record<string, number> = { NP: 0, '66': 1, F3: 2, F2: 3 };
@@ -46,7 +51,7 @@ export function parseEncoding(text: string): Encoding {
   let vex = false;
   let map = 0;
   let opcode = -1;
-  const rest = { plusR: false, modrm: false, digit: -1, rm: undefined as 'mem' | 'reg' | undefined };
+  const rest = { plusR: false, modrm: false, digit: -1, rm: undefined as 'mem' | 'reg' | undefined, exact: -1 };
   words.forEach((word, i) => {
     if (word === 'VEX') vex = true;
     else if (opcode < 0 && word in PREFIX && i < words.length - 1 && prefix < 0 && map === 0 && isPrefix(words, i)) prefix = PREFIX[word]!;
@@ -57,6 +62,7 @@ export function parseEncoding(text: string): Encoding {
     else if (word === '+r') rest.plusR = true;
     else if (word === '/r') rest.modrm = true;
     else if (/^\/[0-7]$/.test(word)) Object.assign(rest, { modrm: true, digit: Number(word[1]) });
+    else if (/^=[0-9A-F]{2}$/.test(word)) Object.assign(rest, { modrm: true, exact: Number.parseInt(word.slice(1), 16) });
     else if (word === 'mem' || word === 'reg') rest.rm = word;
     else throw new Error(`Cannot parse the encoding "${text}": unexpected "${word}"`);
   });
@@ -82,10 +88,15 @@ function addDefinition(maps: (BuildEntry | undefined)[][], definition: Definitio
     const opcode = encoding.opcode + i;
     let entry = map[opcode];
     if (entry === undefined) {
-      entry = { hasModrm: false, forms: new Array(128).fill(undefined), rank: new Array(128).fill(-1) };
+      entry = { hasModrm: false, forms: new Array(128).fill(undefined), rank: new Array(128).fill(-1), exact: undefined };
       map[opcode] = entry;
     }
     if (modrm) entry.hasModrm = true;
+    if (encoding.exact >= 0) {
+      entry.exact ??= new Map();
+      entry.exact.set(encoding.exact, definition);
+      continue;
+    }
     place(entry, encoding, definition, legacyTwin ? 64 : 0);
     if (definition.mode === undefined) place(entry, encoding, definition, 64);
   }

@@ -59,9 +59,10 @@ export class CaseExecutor implements CpuExecutor {
     }
     set(PHYSICAL.gdt + 8, 0x00af_9b00_0000_ffffn); // ring 0 code
     set(PHYSICAL.gdt + 16, 0x00cf_9300_0000_ffffn);
-    set(PHYSICAL.gdt + 32, 0x00cf_f300_0000_ffffn); // ring 3 data
-    set(PHYSICAL.gdt + 40, 0x00af_fb00_0000_ffffn); // ring 3 code
+    set(PHYSICAL.gdt + 40, 0x00cf_f300_0000_ffffn); // ring 3 data
+    set(PHYSICAL.gdt + 48, 0x00af_fb00_0000_ffffn); // ring 3 code
     set(PHYSICAL.tss + 4, BigInt(PHYSICAL.stack + 0x1000));
+    this.#ram.setUint16(PHYSICAL.tss + 0x66, 0xffff, true); // no I/O permission bitmap
   }
 
   #load({ bytes, before }: CpuCase): void {
@@ -92,9 +93,9 @@ export class CaseExecutor implements CpuExecutor {
   #loadSystem(before: CaseState): void {
     const { state } = this.cpu;
     const data = { base: 0n, limit: 0xffff_ffff, attributes: 0xc0f3 };
-    state.setSegment(SEG.CS, { selector: 0x2b, base: 0n, limit: 0xffff_ffff, attributes: 0xa0fb });
-    state.setSegment(SEG.SS, { selector: 0x23, ...data });
-    for (const seg of [SEG.DS, SEG.ES, SEG.FS, SEG.GS]) state.setSegment(seg, { selector: 0x23, ...data });
+    state.setSegment(SEG.CS, { selector: 0x33, base: 0n, limit: 0xffff_ffff, attributes: 0xa0fb });
+    state.setSegment(SEG.SS, { selector: 0x2b, ...data });
+    for (const seg of [SEG.DS, SEG.ES, SEG.FS, SEG.GS]) state.setSegment(seg, { selector: 0, ...data });
     state.setSegment(SEG.TR, { selector: 0x40, base: BigInt(PHYSICAL.tss), limit: 0x67, attributes: 0x8b });
     state.set64(S.segBase + SEG.FS * 8, before.fsBase);
     state.set64(S.segBase + SEG.GS * 8, before.gsBase);

@@ -127,6 +127,11 @@ export class Cpu implements SystemCpu, CodePlace {
     return (this.#get32(S.flags) & FLAG.IF) !== 0 && (this.#get32(S.shadow) & SHADOW.interrupts) === 0;
   }
 
+  /** Whether an external interrupt waits. */
+  set attention(waits: boolean) {
+    this.#set32(S.attention, waits ? 1 : 0);
+  }
+
   /** RFLAGS.IF. */
   get interruptEnabled(): boolean {
     return (this.#get32(S.flags) & FLAG.IF) !== 0;

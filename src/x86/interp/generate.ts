@@ -35,6 +35,7 @@ export function generateInterpreter(definitions: readonly Definition[], helpers:
     slowLoad: imported['slowLoad']!,
     slowStore: imported['slowStore']!,
     commitStore: module.function([I32], [], voidCall(imported['commitStore']!)),
+    system: imported['system']!,
     jumpLinear,
     helper: module.function([I32], [], voidCall(imported['helper']!)),
     helperIds: new Map(helpers.map((name, i) => [name, i])),

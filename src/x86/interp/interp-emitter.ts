@@ -11,6 +11,8 @@ export interface Runtime {
   readonly slowLoad: number;
   readonly slowStore: number;
   readonly commitStore: number;
+  /** (record) -> 0 or an exit plus one: the instruction in TypeScript. */
+  readonly system: number;
   /** (rip: i64) -> exit; tail-called. */
   readonly jumpLinear: number;
   /** (helper id): TypeScript helpers by name. */
@@ -473,6 +475,15 @@ export class InterpEmitter extends Emitter {
     const { code } = this;
     this.#charge();
     code.i32(0).get(PC).store('i32_store', S.pc).i32(EXIT.budget).op('return');
+  }
+
+  slowPath(): void {
+    const { code } = this;
+    const result = this.temp(I32);
+    code.i32(0).get(PC).store('i32_store', S.pc);
+    code.get(PC).call(this.#runtime.system).tee(result).if(false);
+    code.get(result).i32(1).op('i32_sub').op('return').end();
+    this.next();
   }
 
   callHelper(name: string): void {

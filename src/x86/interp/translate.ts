@@ -37,6 +37,7 @@ export class Translator {
     const handler = this.#handlers.get(number * 4096 + variantOf(insn, full));
     if (handler === undefined) throw new Error(`Cannot translate ${insn.def.name} (${insn.def.opcode}): no handler for its operands`);
     this.#header(record, handler, pageOffset, count);
+    if (insn.def.system !== undefined) this.instructions.set(record, insn);
     if (prepared) this.#address(record, { base: S.ea, index: S.zero, scale: 0, seg: S.zero, displacement: 0 });
     else if (insn.memory !== undefined) this.#memory(record, insn, pageOffset);
     else if (insn.def.string === true || insn.def.addressSized === true) this.#view.setUint16(record + R.seg, segmentSlot(insn.segment >= 0 ? insn.segment : SEG.DS, insn), true);

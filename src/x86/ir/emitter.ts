@@ -353,6 +353,8 @@ export abstract class Emitter {
   abstract nextRip(): Value;
   /** For string instructions that stop early to let interrupts in: RIP stays at this instruction; ends the block. */
   abstract again(): void;
+  /** Does the whole instruction in the TypeScript of the same definition (`system`) instead; nothing of it has happened. */
+  abstract slowPath(): void;
   /**
    * Calls a TypeScript helper by its name (see interp/helpers.ts) with values left in S.temp and so on; it may not fault.
    */

@@ -5,13 +5,14 @@ import type { SystemCpu } from '../system/system-cpu.ts';
 /**
  * One instruction form: how it is encoded and what it means. Decoder, interpreter, JIT and docs/isa.md derive from it.
  *
- * Exactly one of `semantics` (hot: lowered to WebAssembly by every tier) and `system` (rare: TypeScript) is given.
+ * `semantics` (hot) is lowered to WebAssembly by every tier, `system` (rare) is TypeScript; with both, `system` is what
+ * semantics fall back on by `b.slowPath()`.
  */
 export interface Definition {
   readonly name: string;
   /**
    * Encoding in the words of the SDM: optional mandatory prefix NP, 66, F3 or F2; optional VEX; opcode bytes in hex with the
-   * escapes 0F, 0F 38, 0F 3A; optional "+r" (register in the low three bits; the opcode byte given is the first of eight);
+   * escapes 0F, 0F 38, 0F 3A; optional =XX (the whole ModRM byte); optional "+r" (register in the low three bits; the opcode byte given is the first of eight);
    * optional /r (ModRM present) or /0../7 (ModRM with opcode extension); optional "mem" or "reg" (only that kind of ModRM.rm).
    * Without a mandatory prefix a form applies with 66, F2 and F3 present as well. @spec SDM-2A §3.1.1
    */
@@ -50,7 +51,7 @@ export interface Definition {
  */
 export type SystemFunction = (cpu: SystemCpu, insn: Instruction) => void;
 
-/** Marks a record as an instruction definition and checks that it has exactly one meaning. */
+/** Marks a record as an instruction definition. */
 export function instruction(definition: Definition): Definition {
   return definition;
 }

@@ -4,6 +4,16 @@ import { GuestException, VECTOR } from '../system/exception.ts';
 import type { SystemCpu } from '../system/system-cpu.ts';
 import { type Definition, instruction } from './definition.ts';
 
+/** Runs accesses to the stack: what is not canonical there raises #SS. */
+function onStack<T>(access: () => T): T {
+  try {
+    return access();
+  } catch (error) {
+    if (error instanceof GuestException && error.vector === VECTOR.GP) throw new GuestException(VECTOR.SS, 0);
+    throw error;
+  }
+}
+
 /** Linear address of an offset in the stack segment. */
 function stackLinear(cpu: SystemCpu, insn: Instruction, offset: bigint): bigint {
   const wrapped = BigInt.asUintN(insn.mode.stackBits, offset);
@@ -21,7 +31,7 @@ function popMemory(cpu: SystemCpu, insn: Instruction): void {
   const { state } = cpu;
   const bytes = insn.operandSize / 8;
   const old = state.rsp;
-  const value = cpu.read(stackLinear(cpu, insn, old), bytes);
+  const value = onStack(() => cpu.read(stackLinear(cpu, insn, old), bytes));
   state.rsp = withStackWidth(insn, old, old + BigInt(bytes));
   try {
     cpu.write(cpu.address(insn), bytes, value);
@@ -98,7 +108,7 @@ function bound(cpu: SystemCpu, insn: Instruction): void {
 
 export const FRAME: readonly Definition[] = [
   instruction({ name: 'POP', opcode: '8F /0 mem', operands: ['Ev'], default64: true, stack: true, system: popMemory }),
-  instruction({ name: 'ENTER', opcode: 'C8', operands: ['Iw', 'Ib'], default64: true, stack: true, system: enter }),
+  instruction({ name: 'ENTER', opcode: 'C8', operands: ['Iw', 'Ib'], default64: true, stack: true, system: (cpu, insn) => onStack(() => enter(cpu, insn)) }),
   instruction({ name: 'PUSHA', opcode: '60', mode: 'legacy', stack: true, system: pusha }),
   instruction({ name: 'POPA', opcode: '61', mode: 'legacy', stack: true, system: popa }),
   instruction({ name: 'BOUND', opcode: '62 mem', operands: ['Gv', 'Ev'], mode: 'legacy', system: bound }),

@@ -9,6 +9,8 @@ import { MULTIPLY } from './multiply.ts';
 import { SHIFT } from './shift.ts';
 import { STRING } from './string.ts';
 import { SYSTEM } from './system.ts';
+import { SYSTEM_HOT } from './system-hot.ts';
+import { X87 } from './x87.ts';
 
 /** Every instruction there is. A position in this list is the definition's number. */
-export const DEFINITIONS: readonly Definition[] = [...ALU, ...MOVE, ...SHIFT, ...MULTIPLY, ...BITS, ...FLOW, ...STRING, ...FRAME, ...DECIMAL, ...SYSTEM];
+export const DEFINITIONS: readonly Definition[] = [...ALU, ...MOVE, ...SHIFT, ...MULTIPLY, ...BITS, ...FLOW, ...STRING, ...FRAME, ...DECIMAL, ...SYSTEM, ...SYSTEM_HOT, ...X87];

@@ -17,6 +17,8 @@ export class X87Harness {
   /** Bits of the mode the instructions are decoded in. */
   bits: 16 | 32 | 64 = 64;
   operandSize: 16 | 32 | 64 = 32;
+  /** Runs before each access to memory; may throw. */
+  onAccess: () => void = () => {};
   readonly #cpu: SystemCpu;
 
   constructor() {
@@ -65,12 +67,14 @@ export class X87Harness {
   }
 
   #read(at: number, bytes: number): bigint {
+    this.onAccess();
     let value = 0n;
     for (let i = bytes - 1; i >= 0; i--) value = (value << 8n) | BigInt(this.memory.getUint8(at + i));
     return value;
   }
 
   #write(at: number, bytes: number, value: bigint): void {
+    this.onAccess();
     for (let i = 0; i < bytes; i++) this.memory.setUint8(at + i, Number((value >> BigInt(8 * i)) & 0xffn));
   }
 }

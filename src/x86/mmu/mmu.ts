@@ -51,8 +51,6 @@ export class Mmu {
   readonly #engine: number;
   /** Pages that may sit in a write table, so that protecting a page rarely needs a scan. */
   readonly #written: Uint8Array;
-  /** View index that the tables in use belong to. */
-  #current = 0;
   /** Privileged code was fetched through a translation that a CR3 write drops. */
   #fetchedNonGlobal = false;
   /** A slow store in two steps: where its bytes go. */
@@ -90,8 +88,8 @@ export class Mmu {
   selectView(): void {
     const user = this.#i32[S.cpl >> 2] === 3;
     const ac = this.walker.smap && (this.#i32[S.flags >> 2]! & FLAG.AC) !== 0;
-    this.#current = user ? TLB_VIEW.user : ac ? TLB_VIEW.supervisorAc : TLB_VIEW.supervisor;
-    this.#i32[S.tlb >> 2] = this.#engine + ENGINE.tlb + this.#current * 2 * TLB_TABLE;
+    const view = user ? TLB_VIEW.user : ac ? TLB_VIEW.supervisorAc : TLB_VIEW.supervisor;
+    this.#i32[S.tlb >> 2] = this.#engine + ENGINE.tlb + view * 2 * TLB_TABLE;
     this.#i32[S.jumpCache >> 2] = this.#engine + ENGINE.jumpCache + (user ? JUMP_TABLE : 0);
   }
 
@@ -337,8 +335,9 @@ export class Mmu {
     this.#written[page / 4096] = 1;
   }
 
+  /** Generated code changes views too: S.tlb says which is in use. */
   #viewOf(access: number): number {
-    return (access & ACCESS.implicit) !== 0 ? TLB_VIEW.supervisor : this.#current;
+    return (access & ACCESS.implicit) !== 0 ? TLB_VIEW.supervisor : (this.#i32[S.tlb >> 2]! - this.#engine - ENGINE.tlb) / (2 * TLB_TABLE);
   }
 
   #protect(page: number): void {

@@ -36,6 +36,8 @@ export const S = {
   /** i32: detail of the last exit: exception vector; i32: its error code or -1. */
   exitInfo: 0x134,
   exitCode: 0x138,
+  /** i32: not zero when an external interrupt waits for RFLAGS.IF: kept by the owner of the CPU. */
+  attention: 0x13c,
   xmm: 0x200, // 16 x 32 bytes, room for YMM
   st: 0x400, // 8 x 16 bytes, 80-bit values of the physical x87 registers R0..R7
   fcw: 0x480, // i32

@@ -62,8 +62,8 @@ function testIo(ports: TestCpu['ports'], tsc: () => bigint): CpuIo {
     wallClockNs: () => 1_700_000_000_500_000_000n,
     readApicMsr: (index) => (index === 0x1b ? 0xfee0_0900n : undefined),
     writeApicMsr: () => true,
-    readTpr: () => 3,
     hasInterrupt: () => false,
+    readTpr: () => 3,
     writeTpr() {},
     random: (into) => void into.fill(0x5a),
   };
