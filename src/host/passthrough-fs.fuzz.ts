@@ -26,7 +26,7 @@ export function run(seed: number, iterations: number, options: PassthroughOption
   try {
     return attack(random, iterations, base, options);
   } finally {
-    fs.rmSync(base, { recursive: true, force: true });
+    removeAll(base);
   }
 }
 
@@ -74,9 +74,20 @@ function layOut(base: string): string {
   return outside;
 }
 
+/** Removes a tree whose directories the guest may have closed to us. Links are removed, not followed. */
+function removeAll(directory: string | Buffer, { itself } = { itself: true }): void {
+  fs.chmodSync(directory, 0o755);
+  for (const entry of fs.readdirSync(directory, { withFileTypes: true, encoding: 'buffer' })) {
+    const path = Buffer.concat([Buffer.from(directory), Buffer.from('/'), entry.name]);
+    if (entry.isDirectory()) removeAll(path);
+    else fs.unlinkSync(path);
+  }
+  if (itself) fs.rmdirSync(directory);
+}
+
 /** Puts back what the guest has removed or renamed. The host never works through the guest's links. */
 function restock(shared: string, outside: string): void {
-  for (const name of fs.readdirSync(shared)) fs.rmSync(join(shared, name), { recursive: true, force: true });
+  removeAll(shared, { itself: false });
   fs.mkdirSync(join(shared, 'dir'), { recursive: true });
   fs.writeFileSync(join(shared, 'a'), 'inside');
   fs.symlinkSync(outside, join(shared, 'out'));

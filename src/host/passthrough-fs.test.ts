@@ -41,6 +41,23 @@ testBoth('a megabyte written in scattered buffers is on the host and reads back 
   assert.ok(Buffer.from(guest.read(nodeid, fh, 0, data.length).payload).equals(data));
 });
 
+testBoth('data goes straight between the file and shared memory', (context, options) => {
+  const { guest, server, path } = shareFixture(context, options);
+  const made = guest.create(1, 'file');
+  const memory = new Uint8Array(new SharedArrayBuffer(16384)).fill(7);
+  const [nodeid, fh] = [nodeidOf(made), fhOf(made, CREATED)];
+  const range = fields([8, fh], [8, 0], [4, 8192], [4, 0], [8, 0], [4, 0], [4, 0]);
+  const request = (opcode: number, length: number): Uint8Array =>
+    fields([4, length], [4, opcode], [8, 1], [8, nodeid], [4, 0], [4, 0], [4, 1], [4, 0]);
+  const pages = [memory.subarray(0, 4096), memory.subarray(4096, 8192)];
+  server.handle([request(op.FUSE_WRITE, 80 + 8192), range, ...pages], [new Uint8Array(24)]);
+  assert.ok(fs.readFileSync(path('file')).equals(Buffer.alloc(8192, 7)));
+  fs.writeFileSync(path('file'), Buffer.alloc(5000, 9));
+  const room = [new Uint8Array(16), memory.subarray(8192, 12288), memory.subarray(12288)];
+  assert.equal(server.handle([request(op.FUSE_READ, 80), range], room), 16 + 5000);
+  assert.deepEqual([memory[8192], memory[13191], memory[13192]], [9, 9, 7]);
+});
+
 testBoth(
   'new files have exactly the mode the guest asked for, whatever the umask of this process',
   (context, options) => {

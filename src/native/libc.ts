@@ -9,8 +9,6 @@ export type CString = Uint8Array;
  * All flags and structures are Linux's.
  */
 export interface Libc {
-  openat(dir: number, path: CString, flags: number, mode: number): number;
-  close(fd: number): number;
   /** `into` receives 256 bytes, the same layout on every architecture. */
   statx(dir: number, path: CString, flags: number, mask: number, into: Uint8Array): number;
   readlinkat(dir: number, path: CString, into: Uint8Array): number;
@@ -61,8 +59,6 @@ function bind(koffi: typeof import('koffi')): Libc {
   /** errno is read before anything else can run on this thread. */
   const checked = (result: number): number => (result < 0 ? -errno() : result);
 
-  const openat = native('int openat(int, const void *, int, uint32_t)');
-  const close = native('int close(int)');
   const statx = native('int statx(int, const void *, int, uint32_t, void *)');
   const readlinkat = native('int64_t readlinkat(int, const void *, void *, size_t)');
   const mkdirat = native('int mkdirat(int, const void *, uint32_t)');
@@ -86,8 +82,6 @@ function bind(koffi: typeof import('koffi')): Libc {
   const toOffsetCell = offsets.subarray(1, 2);
 
   return {
-    openat: (dir, path, flags, mode) => checked(openat(dir, path, flags, mode)),
-    close: (fd) => checked(close(fd)),
     statx: (dir, path, flags, mask, into) => checked(statx(dir, path, flags, mask, into)),
     readlinkat: (dir, path, into) => checked(readlinkat(dir, path, into, into.length)),
     mkdirat: (dir, path, mode) => checked(mkdirat(dir, path, mode)),

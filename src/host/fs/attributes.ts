@@ -1,4 +1,3 @@
-import { ftruncateSync } from 'node:fs';
 import { EACCES, EBADF, EINVAL, EISDIR } from '../../fuse/errno.ts';
 import { type AttrChange, type AttrReply, type Caller, NO_FH } from '../../fuse/file-system.ts';
 import {
@@ -14,7 +13,6 @@ import {
 } from '../../fuse/protocol.ts';
 import type { Inode } from './inode-table.ts';
 import { O_NONBLOCK, O_WRONLY, S_IFDIR, S_IFMT, S_IFREG } from './linux.ts';
-import { attempt } from './node-calls.ts';
 import { killPriv } from './ownership.ts';
 import { NO_NODE, type Share } from './share.ts';
 
@@ -51,11 +49,11 @@ function truncate(share: Share, inode: Inode, held: number, fh: number, size: nu
   if (size > Number.MAX_SAFE_INTEGER) return -EINVAL;
   if (fh !== NO_FH) {
     const handle = share.handles.get(fh, inode.nodeid);
-    return handle === undefined ? -EBADF : attempt(() => ftruncateSync(handle.fd, size));
+    return handle === undefined ? -EBADF : share.calls.ftruncate(handle.fd, size);
   }
   const fd = share.calls.reopen(held, O_WRONLY | O_NONBLOCK, 0);
   if (fd < 0) return fd;
-  const error = attempt(() => ftruncateSync(fd, size));
+  const error = share.calls.ftruncate(fd, size);
   share.calls.close(fd);
   return error;
 }

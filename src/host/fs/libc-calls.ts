@@ -10,8 +10,6 @@ import {
   AT_REMOVEDIR,
   AT_SYMLINK_FOLLOW,
   AT_SYMLINK_NOFOLLOW,
-  O_CLOEXEC,
-  O_NOFOLLOW,
   SEEK_SET,
   UTIME_NOW,
   UTIME_OMIT,
@@ -47,7 +45,12 @@ const STATX_BYTES = 256;
 const EMPTY: CString = new Uint8Array(1);
 const LIST_BYTES = 32768;
 
-/** The host's file calls by libc's *at() functions. One set of scratch buffers: calls do not overlap. */
+/**
+ * The host's file calls by libc's *at() functions. One set of scratch buffers: calls do not overlap.
+ *
+ * Descriptors are still opened and closed by Node: it closes those of a worker thread that is terminated, and would
+ * be confused by numbers it has not seen.
+ */
 export function libcCalls(libc: Libc): HostCalls {
   const statBytes = new Uint8Array(STATX_BYTES);
   const statView = new DataView(statBytes.buffer);
@@ -63,11 +66,7 @@ export function libcCalls(libc: Libc): HostCalls {
   };
 
   return {
-    openAt: (dir, name, flags, mode) =>
-      libc.openat(dir, cString(name, firstName), flags | O_NOFOLLOW | O_CLOEXEC, mode),
-    reopen: (fd, flags, mode) => libc.openat(AT_FDCWD, procCString(fd, firstName), flags | O_CLOEXEC, mode),
-    close: (fd) => libc.close(fd),
-
+    ...nodeCalls,
     stat: (fd, attr, identity) => stat(fd, EMPTY, AT_EMPTY_PATH | AT_NO_AUTOMOUNT, attr, identity),
     statAt: (dir, name, attr, identity) =>
       stat(dir, cString(name, firstName), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, attr, identity),
@@ -87,9 +86,6 @@ export function libcCalls(libc: Libc): HostCalls {
     renameAt: (from, to, flags) =>
       libc.renameat2(from.dir, cString(from.name, firstName), to.dir, cString(to.name, secondName), flags),
 
-    chmod: nodeCalls.chmod,
-    chown: nodeCalls.chown,
-    ftruncate: nodeCalls.ftruncate,
     utimes(fd, change) {
       encodeTimes(timesView, change);
       return libc.utimensat(AT_FDCWD, procCString(fd, firstName), times, 0);

@@ -13,6 +13,7 @@ export interface ShareFixture {
   /** Beside the root, not shared. */
   readonly outside: string;
   readonly guest: FuseClient;
+  readonly server: FuseServer;
   path(name: string): string;
 }
 
@@ -22,13 +23,14 @@ export function shareFixture(context: TestContext, options: PassthroughOptions =
   mkdirSync(root);
   mkdirSync(outside);
   const fileSystem = openPassthrough(root, options);
-  const guest = new FuseClient(new FuseServer(fileSystem));
+  const server = new FuseServer(fileSystem);
+  const guest = new FuseClient(server);
   guest.init();
   context.after(() => {
     fileSystem.close();
     rmSync(base, { recursive: true });
   });
-  return { root, outside, guest, path: (name) => join(root, name) };
+  return { root, outside, guest, server, path: (name) => join(root, name) };
 }
 
 /** Descriptors this process has open. */
