@@ -1,6 +1,6 @@
 import { type Log, silentLog } from '../base/log.ts';
 import type { MachineSpec } from '../config/spec.ts';
-import type { Hypervisor } from '../hypervisor/contract.ts';
+import type { Hypervisor, Vm } from '../hypervisor/contract.ts';
 import { assemble } from '../machine/assemble.ts';
 import type { Machine } from '../machine/machine.ts';
 import { vmConfigFor } from '../machine/vm-config.ts';
@@ -37,7 +37,7 @@ export async function compose(
   try {
     const config = await atStage('assemble', () => vmConfigFor(spec, resources.kernel));
     const vm = await atStage('engine', () => hypervisor.createVm(config));
-    const machine = await atStage('assemble', () => assemble(spec, vm, resources));
+    const machine = await atStage('assemble', () => assembleOrClose(spec, vm, resources));
     return {
       machine,
       resources,
@@ -48,6 +48,16 @@ export async function compose(
     };
   } catch (error) {
     resources.close();
+    throw error;
+  }
+}
+
+/** The machine closes its VM; when there is no machine, nobody else would. */
+function assembleOrClose(spec: MachineSpec, vm: Vm, resources: Resources): Machine {
+  try {
+    return assemble(spec, vm, resources);
+  } catch (error) {
+    vm.close();
     throw error;
   }
 }

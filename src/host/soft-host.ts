@@ -1,6 +1,6 @@
 import { randomFillSync } from 'node:crypto';
 import { readFileSync, readdirSync, statSync } from 'node:fs';
-import type { SoftHost } from '../hypervisor/soft/index.ts';
+import type { SoftHost } from '../hypervisor/soft/host.ts';
 import { hostClock } from './clock.ts';
 
 /** This thread, as the software engine sees it. */

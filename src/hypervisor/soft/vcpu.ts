@@ -7,7 +7,7 @@ import { applyEntryState } from './entry.ts';
 import { type InterruptController, withInterruptController } from './interrupt-controller.ts';
 import type { Lapic } from './lapic.ts';
 import { type MsrValue, readLapicMsr, writeLapicMsr } from './lapic-access.ts';
-import { type SoftHost, TSC_KHZ } from './index.ts';
+import { type SoftHost, TSC_KHZ } from './host.ts';
 
 /** Instructions between two looks at timers: well under a millisecond. */
 const SLICE_INSTRUCTIONS = 20_000;
