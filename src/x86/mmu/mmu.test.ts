@@ -184,15 +184,19 @@ test('INVLPG anywhere in a 2 MiB page drops all pieces of it', () => {
   assert.deepEqual([tlb(cpu, 0x20_0000n, 'read'), tlb(cpu, 0x3f_f000n, 'read')], [undefined, undefined]);
 });
 
-test('a CR3 write tells whether privileged code may have moved', () => {
+test('a CR3 write tells which fetched code may have moved, if any', () => {
   const cpu = withPages(BigInt(FRAME) | RW, BigInt(FRAME) | RW | GLOBAL);
   const flushes: boolean[] = [];
   cpu.mmu.onFlush = (supervisor) => void flushes.push(supervisor);
   cpu.mmu.translateFetch(...halves(PAGE + 0x1000n));
   cpu.mmu.flushNonGlobal();
+  assert.deepEqual(flushes, []);
   cpu.mmu.translateFetch(...halves(PAGE));
   cpu.mmu.flushNonGlobal();
-  assert.deepEqual(flushes, [false, true]);
+  cpu.state.set32(S.cpl, 3);
+  cpu.mmu.translateFetch(...halves(0x20_0000n));
+  cpu.mmu.flushNonGlobal();
+  assert.deepEqual(flushes, [true, false]);
 });
 
 test('a page that becomes code leaves the write tables', () => {

@@ -35,7 +35,10 @@ const NOT_PLAIN = -2;
 export class Mmu {
   readonly walker: PageWalker;
   readonly codePages: CodePages;
-  /** Translations of code may have gone. `supervisor`: those of privileged code as well, not only of CPL 3. */
+  /**
+   * Translations of fetched code may have gone. `supervisor`: those of privileged code as well, not only of CPL 3.
+   * A CR3 write calls it only when code was fetched through a translation that goes.
+   */
   onFlush: (supervisor: boolean) => void = () => {};
   /** One linear page lost its translation. */
   onFlushPage: (low: number, high: number) => void = () => {};
@@ -53,6 +56,8 @@ export class Mmu {
   readonly #written: Uint8Array;
   /** Privileged code was fetched through a translation that a CR3 write drops. */
   #fetchedNonGlobal = false;
+  /** Code was fetched at CPL 3. Its pages count as not global. */
+  #fetchedUser = false;
   /** A slow store in two steps: where its bytes go. */
   #storeFirst = 0;
   #storeSecond = 0;
@@ -99,14 +104,16 @@ export class Mmu {
     this.#tlb.flushAll();
     this.#written.fill(0);
     this.#fetchedNonGlobal = false;
+    this.#fetchedUser = false;
     this.onFlush(true);
   }
 
   /** A CR3 write. PCIDs are accepted but nothing is kept across. @spec SDM-3A §4.10.4.1 */
   flushNonGlobal(): void {
     this.#tlb.flushNonGlobal();
-    this.onFlush(this.#fetchedNonGlobal);
+    if (this.#fetchedNonGlobal || this.#fetchedUser) this.onFlush(this.#fetchedNonGlobal);
     this.#fetchedNonGlobal = false;
+    this.#fetchedUser = false;
   }
 
   invlpg(low: number, high: number): void {
@@ -125,7 +132,8 @@ export class Mmu {
   translateFetch(low: number, high: number): number {
     const user = this.#i32[S.cpl >> 2] === 3;
     const physical = this.walker.walk(low, high, user ? ACCESS.fetch | ACCESS.user : ACCESS.fetch);
-    if (physical >= 0 && !user && !this.walker.leafGlobal) this.#fetchedNonGlobal = true;
+    if (user) this.#fetchedUser = true;
+    else if (physical >= 0 && !this.walker.leafGlobal) this.#fetchedNonGlobal = true;
     return physical;
   }
 
