@@ -64,8 +64,8 @@ function openBelow(path: string): string[] {
 
 test('a guest that presses the reset button ends as reset, and closing frees the VM and every descriptor', async () => {
   const { composing, closed } = composeWith({}, (io) => io.portWrite(I8042_COMMAND, 1, PULSE_RESET));
-  const { machine, resources, close } = await composing;
-  assert.equal(resources.kernelRelease, '6.12.1-test');
+  const { machine, kernelRelease, close } = await composing;
+  assert.equal(kernelRelease, '6.12.1-test');
   assert.deepEqual(endOf(await machine.run()), { reason: 'reset', code: null, signal: null, detail: undefined });
   close();
   assert.equal(closed.count, 1);

@@ -1,5 +1,6 @@
 import { type Log, silentLog } from '../base/log.ts';
 import type { MachineSpec } from '../config/spec.ts';
+import type { ConsoleLink, OpenConsole } from '../host/console-backend.ts';
 import type { Hypervisor, Vm } from '../hypervisor/contract.ts';
 import { assemble } from '../machine/assemble.ts';
 import type { Machine } from '../machine/machine.ts';
@@ -7,7 +8,6 @@ import { vmConfigFor } from '../machine/vm-config.ts';
 import { atStage } from './errors.ts';
 import type { KernelProgress } from './messages.ts';
 import { openResources, type Resources } from './resources.ts';
-import type { ConsoleLink } from '../host/console-backend.ts';
 
 /** What composing needs from around it. */
 export interface Surroundings {
@@ -20,11 +20,13 @@ export interface Surroundings {
   readonly log?: Log;
 }
 
-/** A machine that is ready to run, and what it stands on. */
+/** A machine that is ready to run. The kernel's file is not kept. */
 export interface Composed {
   readonly machine: Machine;
-  readonly resources: Resources;
-  /** Frees both; safe at any time after the machine's end. */
+  readonly consoles: readonly OpenConsole[];
+  /** As `uname -r` prints it. */
+  readonly kernelRelease: string;
+  /** Frees it and all it stands on; safe at any time after the machine's end. */
   close(): void;
 }
 
@@ -37,13 +39,16 @@ export async function compose(
   try {
     const config = await atStage('assemble', () => vmConfigFor(spec, resources.kernel));
     const vm = await atStage('engine', () => hypervisor.createVm(config));
+    resources.balloon.attach(vm.memory);
     const machine = await atStage('assemble', () => assembleOrClose(spec, vm, resources));
+    const { openConsoles: consoles, kernelRelease, close } = resources;
     return {
       machine,
-      resources,
+      consoles,
+      kernelRelease,
       close: () => {
         machine.close();
-        resources.close();
+        close();
       },
     };
   } catch (error) {

@@ -5,6 +5,7 @@ import { hostClock } from '../host/clock.ts';
 import { type ConsoleLink, type OpenConsole, openConsole } from '../host/console-backend.ts';
 import { hostEntropy } from '../host/entropy.ts';
 import { findFirmware } from '../host/kernel/provider.ts';
+import { HostMemoryDiscarder } from '../host/memory-discarder.ts';
 import { mountPoints, openShare } from '../host/shares.ts';
 import type { MachineResources } from '../machine/resources.ts';
 import { atStage } from './errors.ts';
@@ -22,6 +23,7 @@ export interface ResourceOptions {
 
 /** Everything a machine needs from the host, opened. */
 export interface Resources extends MachineResources {
+  readonly balloon: HostMemoryDiscarder;
   readonly openConsoles: readonly OpenConsole[];
   /** As `uname -r` prints it. */
   readonly kernelRelease: string;
@@ -50,7 +52,7 @@ export async function openResources(spec: MachineSpec, options: ResourceOptions)
       clock: hostClock,
       log,
       entropy: hostEntropy,
-      balloon: { discard: () => {} },
+      balloon: new HostMemoryDiscarder(),
       consoles: consoles.map(({ backend }) => backend),
       openConsoles: consoles,
       shares,

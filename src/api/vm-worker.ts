@@ -32,12 +32,12 @@ async function live(): Promise<void> {
       log,
     });
     stop.signal.throwIfAborted();
-    post({ type: 'started', engine: hypervisor.kind, kernelVersion: composed.resources.kernelRelease });
+    post({ type: 'started', engine: hypervisor.kind, kernelVersion: composed.kernelRelease });
     log('debug', `kernel command line: ${composed.machine.commandLine}`);
     const end = await composed.machine.run();
     for (const line of composed.machine.phases.lines()) log('debug', line);
     log('debug', `machine ended: ${JSON.stringify(end)}`);
-    for (const console of composed.resources.openConsoles) console.drain();
+    for (const console of composed.consoles) console.drain();
     post({ type: 'ended', result: endOf(end) });
   } catch (error) {
     if (stop.signal.aborted) post({ type: 'ended', result: { reason: 'stopped', code: null, signal: null } });
@@ -53,7 +53,7 @@ function receive(message: ToVm): void {
     composed?.machine.stop();
     return;
   }
-  const console = composed?.resources.openConsoles[message.console];
+  const console = composed?.consoles[message.console];
   switch (message.type) {
     case 'consumed':
       return console?.consumed(message.stream, message.bytes);
