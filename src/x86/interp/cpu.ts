@@ -4,7 +4,7 @@ import { OpcodeTables } from '../decode/tables.ts';
 import { DEFINITIONS } from '../isa/index.ts';
 import { ACCESS } from '../mmu/access.ts';
 import { Mmu } from '../mmu/mmu.ts';
-import { ENGINE, ENGINE_BYTES, JUMP_EMPTY, JUMP_ENTRIES, JUMP_TABLE, S, SEG } from '../state/layout.ts';
+import { ENGINE_BYTES, S, SEG } from '../state/layout.ts';
 import type { CpuModel } from '../state/cpuid.ts';
 import { CpuState, FLAG } from '../state/state.ts';
 import { linearAddressOf } from '../system/addressing.ts';
@@ -13,9 +13,10 @@ import { SHADOW } from '../system/control-bits.ts';
 import { deliverException, deliverInterrupt } from '../system/delivery.ts';
 import { GuestException, VECTOR } from '../system/exception.ts';
 import type { CpuIo, SystemCpu } from '../system/system-cpu.ts';
-import { type Block, BlockCache, type CodePlace } from './block-cache.ts';
+import { BlockCache, type CodePlace } from './block-cache.ts';
 import { runHelper } from './helpers.ts';
 import { interpreterModule } from './interpreter-module.ts';
+import { JumpCache } from './jump-cache.ts';
 import { codeMode, modeIndexOf } from './mode.ts';
 import { EXIT, R } from './record.ts';
 import { Translator } from './translate.ts';
@@ -43,14 +44,12 @@ export class Cpu implements SystemCpu, CodePlace {
 
   readonly #run: (record: number) => number;
   readonly #view: DataView;
-  readonly #words: BigUint64Array;
+  readonly #jumps: JumpCache;
   readonly #i32: Int32Array;
   readonly #translator: Translator;
   readonly #blocks: BlockCache;
   #modeIndex = -1;
   #mode: CodeMode;
-  /** Linear pages whose code is in a jump cache, as page numbers of 36 bits. */
-  readonly #fetched = new Set<number>();
   #pending: GuestException | undefined;
   /** Budget taken away by requestExit, so that the count of instructions stays right. */
   #withheld = 0;
@@ -67,20 +66,19 @@ export class Cpu implements SystemCpu, CodePlace {
     this.io = options.io;
     this.model = options.model;
     this.#view = new DataView(buffer as ArrayBuffer);
-    this.#words = new BigUint64Array(buffer as ArrayBuffer);
+    this.#jumps = new JumpCache(buffer, this.state);
     this.#i32 = new Int32Array(buffer as ArrayBuffer);
     this.mmu = new Mmu({ buffer, state: this.state, ramBytes: options.ramBytes, mmio: options.io });
     const { module, handlers } = interpreterModule();
     this.#translator = new Translator(this.#view, handlers, DEFINITIONS);
     const decoder = new Decoder(tables());
     this.#blocks = new BlockCache({ buffer, decoder, translator: this.#translator, codePages: this.mmu.codePages, ramBytes: options.ramBytes });
-    this.#blocks.onReset = () => this.#clearJumpCaches(true);
-    this.mmu.onFlush = (supervisor) => this.#clearJumpCaches(supervisor);
-    this.mmu.onFlushPage = (low, high) => this.#flushCodePage(low, high);
+    this.#blocks.onReset = () => this.#jumps.clear(true);
+    this.mmu.onFlush = (supervisor) => this.#jumps.clear(supervisor);
+    this.mmu.onFlushPage = (low, high) => this.#jumps.flushPage(low, high);
     const instance = new WebAssembly.Instance(module, { h: this.#imports(options.memory) });
     this.#run = instance.exports['run'] as (record: number) => number;
     this.#mode = codeMode(0);
-    this.#clearJumpCaches(true);
     this.modeChanged();
   }
 
@@ -230,7 +228,7 @@ export class Cpu implements SystemCpu, CodePlace {
     this.#set32(S.link, 0);
     if (this.#stepping) return this.#blocks.single(this, this.#mode).record;
     const block = this.#blocks.find(this, this.#mode, this.#modeIndex);
-    this.#remember(low, high, block);
+    this.#jumps.insert(low, high, block);
     if (link !== 0 && block.linkable) this.#view.setUint32(link, block.record, true);
     return block.record;
   }
@@ -277,28 +275,6 @@ export class Cpu implements SystemCpu, CodePlace {
     this.#set32(S.rip, this.#get32(S.page) + offset);
     this.#set32(S.rip + 4, this.#get32(S.page + 4));
     this.#fromLinearRip();
-  }
-
-  #remember(low: number, high: number, block: Block): void {
-    const entry = this.#get32(S.jumpCache) + ((low & (JUMP_ENTRIES - 1)) << 4);
-    this.#i32[entry >> 2] = low;
-    this.#i32[(entry >> 2) + 1] = high;
-    this.#i32[(entry >> 2) + 2] = block.record;
-    this.#i32[(entry >> 2) + 3] = block.linkable ? 1 : 0;
-    this.#fetched.add((high & 0xffff) * 0x10_0000 + (low >>> 12));
-  }
-
-  #clearJumpCaches(supervisor: boolean): void {
-    const tables = ENGINE.jumpCache >> 3;
-    this.#words.fill(JUMP_EMPTY, tables + (supervisor ? 0 : JUMP_TABLE >> 3), tables + ((2 * JUMP_TABLE) >> 3));
-    this.#set32(S.link, 0);
-    if (supervisor) this.#fetched.clear();
-  }
-
-  /** INVLPG: only pages that were fetched from matter; an instruction may reach in from the page before. */
-  #flushCodePage(low: number, high: number): void {
-    const page = (high & 0xffff) * 0x10_0000 + (low >>> 12);
-    if (this.#fetched.has(page) || this.#fetched.has(page - 1)) this.#clearJumpCaches(true);
   }
 
   // --- Called by generated code ---------------------------------------------------------------------------------------
@@ -420,7 +396,7 @@ export class Cpu implements SystemCpu, CodePlace {
     if (index === this.#modeIndex) return;
     this.#modeIndex = index;
     this.#mode = codeMode(index);
-    this.#clearJumpCaches(true);
+    this.#jumps.clear(true);
   }
 
   #get32(offset: number): number {
