@@ -24,10 +24,40 @@ function memoryPointer(cpu: SystemCpu, insn: Instruction): FarPointer {
 
 /** Far transfers of control. @spec SDM-3A §5.8 */
 export const FAR: readonly Definition[] = [
-  instruction({ name: 'JMP far', opcode: 'EA', operands: ['Ap'], mode: 'legacy', ends: true, system: (cpu, insn) => jumpFar(cpu, immediatePointer(insn)) }),
-  instruction({ name: 'CALL far', opcode: '9A', operands: ['Ap'], mode: 'legacy', ends: true, system: (cpu, insn) => callFar(cpu, immediatePointer(insn)) }),
-  instruction({ name: 'JMP far', opcode: 'FF /5 mem', ends: true, system: (cpu, insn) => jumpFar(cpu, memoryPointer(cpu, insn)) }),
-  instruction({ name: 'CALL far', opcode: 'FF /3 mem', ends: true, system: (cpu, insn) => callFar(cpu, memoryPointer(cpu, insn)) }),
+  instruction({
+    name: 'JMP far',
+    opcode: 'EA',
+    operands: ['Ap'],
+    mode: 'legacy',
+    ends: true,
+    system: (cpu, insn) => jumpFar(cpu, immediatePointer(insn)),
+  }),
+  instruction({
+    name: 'CALL far',
+    opcode: '9A',
+    operands: ['Ap'],
+    mode: 'legacy',
+    ends: true,
+    system: (cpu, insn) => callFar(cpu, immediatePointer(insn)),
+  }),
+  instruction({
+    name: 'JMP far',
+    opcode: 'FF /5 mem',
+    ends: true,
+    system: (cpu, insn) => jumpFar(cpu, memoryPointer(cpu, insn)),
+  }),
+  instruction({
+    name: 'CALL far',
+    opcode: 'FF /3 mem',
+    ends: true,
+    system: (cpu, insn) => callFar(cpu, memoryPointer(cpu, insn)),
+  }),
   instruction({ name: 'RET far', opcode: 'CB', ends: true, system: (cpu, insn) => retFar(cpu, insn, 0) }),
-  instruction({ name: 'RET far', opcode: 'CA', operands: ['Iw'], ends: true, system: (cpu, insn) => retFar(cpu, insn, Number(insn.immediate & 0xffffn)) }),
+  instruction({
+    name: 'RET far',
+    opcode: 'CA',
+    operands: ['Iw'],
+    ends: true,
+    system: (cpu, insn) => retFar(cpu, insn, Number(insn.immediate & 0xffffn)),
+  }),
 ];

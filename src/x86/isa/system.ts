@@ -1,7 +1,21 @@
 import { SEG } from '../state/layout.ts';
 import { clts, invlpg, invpcid, lmsw, readControl, smsw, writeControl } from '../system/control.ts';
 import { readDebug, writeDebug } from '../system/debug.ts';
-import { arpl, lar, lgdt, lidt, lldt, lsl, ltr, sgdt, sidt, sldt, str, verr, verw } from '../system/descriptor-tables.ts';
+import {
+  arpl,
+  lar,
+  lgdt,
+  lidt,
+  lldt,
+  lsl,
+  ltr,
+  sgdt,
+  sidt,
+  sldt,
+  str,
+  verr,
+  verw,
+} from '../system/descriptor-tables.ts';
 import { cli, popf, pushf, sti } from '../system/flags.ts';
 import { rdmsr, wrmsr } from '../system/msr-access.ts';
 import { inPort, inString, outPort, outString } from '../system/port-io.ts';
@@ -148,5 +162,13 @@ const UNDEFINED = [
 
 /** Instructions of the system: rare, or never worth generated code. */
 export const SYSTEM: readonly Definition[] = [
-  ...FLAGS, ...CALLS, ...CONTROL, ...TABLES, ...SEGMENTS, ...FAR, ...PORTS, ...STATE, ...UNDEFINED,
+  ...FLAGS,
+  ...CALLS,
+  ...CONTROL,
+  ...TABLES,
+  ...SEGMENTS,
+  ...FAR,
+  ...PORTS,
+  ...STATE,
+  ...UNDEFINED,
 ];

@@ -104,7 +104,10 @@ test('a store across two pages changes both only when committed', () => {
   new DataView(cpu.ram.buffer).setBigUint64(at, 0x1122_3344_5566_7788n, true);
   assert.equal(cpu.ram.getUint32(FRAME + 0xffc, true), 0);
   cpu.mmu.commitStore(8);
-  assert.deepEqual([cpu.ram.getUint32(FRAME + 0xffc, true), cpu.ram.getUint32(FRAME + 0x2000, true)], [0x5566_7788, 0x1122_3344]);
+  assert.deepEqual(
+    [cpu.ram.getUint32(FRAME + 0xffc, true), cpu.ram.getUint32(FRAME + 0x2000, true)],
+    [0x5566_7788, 0x1122_3344],
+  );
 });
 
 test('a store across pages into a read-only one faults before anything is written', () => {
@@ -116,7 +119,10 @@ test('a store across pages into a read-only one faults before anything is writte
 test('an 8-byte MMIO load reaches the device as two of 4, and no table', () => {
   const cpu = withPages(0xfee0_0000n | RW);
   load(cpu, PAGE + 0x20n, 8);
-  assert.deepEqual(cpu.mmio, [{ gpa: 0xfee0_0020, size: 4 }, { gpa: 0xfee0_0024, size: 4 }]);
+  assert.deepEqual(cpu.mmio, [
+    { gpa: 0xfee0_0020, size: 4 },
+    { gpa: 0xfee0_0024, size: 4 },
+  ]);
   assert.equal(tlb(cpu, PAGE, 'read'), undefined);
 });
 
@@ -247,7 +253,10 @@ test('a device write outside RAM touches no code', () => {
 
 test('#PF puts its linear address into CR2', () => {
   const cpu = withPages();
-  assert.deepEqual(raised(() => cpu.read(0xffff_8000_0000_1234n, 8)), [14, 0]);
+  assert.deepEqual(
+    raised(() => cpu.read(0xffff_8000_0000_1234n, 8)),
+    [14, 0],
+  );
   assert.equal(cpu.state.get64(S.cr2), 0xffff_8000_0000_1234n);
 });
 
@@ -256,5 +265,8 @@ test('the user jump cache and tables follow CPL', () => {
   const kernel = [cpu.state.get32(S.tlb), cpu.state.get32(S.jumpCache)];
   cpu.state.set32(S.cpl, 3);
   cpu.mmu.selectView();
-  assert.deepEqual([cpu.state.get32(S.tlb) - kernel[0]!, cpu.state.get32(S.jumpCache) - kernel[1]!], [2 * TLB_TABLE, 4096 * 16]);
+  assert.deepEqual(
+    [cpu.state.get32(S.tlb) - kernel[0]!, cpu.state.get32(S.jumpCache) - kernel[1]!],
+    [2 * TLB_TABLE, 4096 * 16],
+  );
 });

@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { S } from '../state/layout.ts';
 import { FLAG } from '../state/state.ts';
-import { AT, enterLongMode, enterProtectedMode, halves, RAM_BYTES, type TestCpu, testCpu } from '../system/system-harness.ts';
+import {
+  AT,
+  enterLongMode,
+  enterProtectedMode,
+  halves,
+  RAM_BYTES,
+  type TestCpu,
+  testCpu,
+} from '../system/system-harness.ts';
 
 const READ = 0;
 const WRITE = 1;
@@ -42,30 +50,86 @@ const WP = 0x1_0000;
 const SMEP = 0x10_0000;
 const SMAP = 0x20_0000;
 
-const MATRIX: readonly { name: string; entry: bigint; access: number; control?: Parameters<typeof setControl>[1]; ac?: true; code: number | 'ok' }[] = [
+const MATRIX: readonly {
+  name: string;
+  entry: bigint;
+  access: number;
+  control?: Parameters<typeof setControl>[1];
+  ac?: true;
+  code: number | 'ok';
+}[] = [
   { name: 'a supervisor read of a supervisor page', entry: P, access: READ, code: 'ok' },
   { name: 'a user read of a supervisor page', entry: P | RW, access: USER, code: 0b101 },
   { name: 'a user write of a supervisor page', entry: P | RW, access: USER | WRITE, code: 0b111 },
   { name: 'a user read of a user page', entry: P | US, access: USER, code: 'ok' },
   { name: 'a user write of a read-only page', entry: P | US, access: USER | WRITE, code: 0b111 },
-  { name: 'a user write of a read-only page without CR0.WP', entry: P | US, access: USER | WRITE, control: { clearCr0: WP }, code: 0b111 },
+  {
+    name: 'a user write of a read-only page without CR0.WP',
+    entry: P | US,
+    access: USER | WRITE,
+    control: { clearCr0: WP },
+    code: 0b111,
+  },
   { name: 'a supervisor write of a read-only page', entry: P, access: WRITE, code: 0b011 },
-  { name: 'a supervisor write of a read-only page without CR0.WP', entry: P, access: WRITE, control: { clearCr0: WP }, code: 'ok' },
+  {
+    name: 'a supervisor write of a read-only page without CR0.WP',
+    entry: P,
+    access: WRITE,
+    control: { clearCr0: WP },
+    code: 'ok',
+  },
   { name: 'a user fetch from an NX page', entry: P | US | NX, access: USER | FETCH, code: 0b10101 },
   { name: 'a supervisor fetch from an NX page', entry: P | NX, access: FETCH, code: 0b10001 },
   { name: 'a read of an NX page', entry: P | NX, access: READ, code: 'ok' },
   { name: 'a supervisor fetch from a user page', entry: P | US, access: FETCH, code: 'ok' },
-  { name: 'a supervisor fetch from a user page under SMEP', entry: P | US, access: FETCH, control: { cr4: SMEP }, code: 0b10001 },
-  { name: 'a supervisor read of a user page under SMAP', entry: P | US, access: READ, control: { cr4: SMAP }, code: 0b001 },
-  { name: 'a supervisor read of a user page under SMAP with AC', entry: P | US, access: READ, control: { cr4: SMAP }, ac: true, code: 'ok' },
-  { name: 'a supervisor write of a user page under SMAP', entry: P | US | RW, access: WRITE, control: { cr4: SMAP }, code: 0b011 },
-  { name: 'an implicit access to a user page under SMAP with AC', entry: P | US, access: IMPLICIT, control: { cr4: SMAP }, ac: true, code: 0b001 },
+  {
+    name: 'a supervisor fetch from a user page under SMEP',
+    entry: P | US,
+    access: FETCH,
+    control: { cr4: SMEP },
+    code: 0b10001,
+  },
+  {
+    name: 'a supervisor read of a user page under SMAP',
+    entry: P | US,
+    access: READ,
+    control: { cr4: SMAP },
+    code: 0b001,
+  },
+  {
+    name: 'a supervisor read of a user page under SMAP with AC',
+    entry: P | US,
+    access: READ,
+    control: { cr4: SMAP },
+    ac: true,
+    code: 'ok',
+  },
+  {
+    name: 'a supervisor write of a user page under SMAP',
+    entry: P | US | RW,
+    access: WRITE,
+    control: { cr4: SMAP },
+    code: 0b011,
+  },
+  {
+    name: 'an implicit access to a user page under SMAP with AC',
+    entry: P | US,
+    access: IMPLICIT,
+    control: { cr4: SMAP },
+    ac: true,
+    code: 0b001,
+  },
   { name: 'a user read of a user page under SMAP', entry: P | US, access: USER, control: { cr4: SMAP }, code: 'ok' },
   { name: 'a user read of an absent page', entry: 0n, access: USER, code: 0b100 },
   { name: 'a supervisor write of an absent page', entry: 0n, access: WRITE, code: 0b010 },
   { name: 'a fetch from an absent page', entry: 0n, access: FETCH, code: 0b10000 },
   { name: 'a read through reserved address bits', entry: P | (1n << 45n), access: READ, code: 0b1001 },
-  { name: 'a user write through reserved address bits', entry: P | RW | US | (1n << 51n), access: USER | WRITE, code: 0b1111 },
+  {
+    name: 'a user write through reserved address bits',
+    entry: P | RW | US | (1n << 51n),
+    access: USER | WRITE,
+    code: 0b1111,
+  },
 ];
 
 for (const { name, entry, access, control, ac, code } of MATRIX) {
@@ -75,7 +139,11 @@ for (const { name, entry, access, control, ac, code } of MATRIX) {
     if (ac === true) cpu.state.set32(S.flags, cpu.state.get32(S.flags) | FLAG.AC);
     const physical = walk(cpu, PAGE + 0x123n, access);
     assert.equal(physical, code === 'ok' ? FRAME + 0x123 : -1);
-    if (code !== 'ok') assert.deepEqual([cpu.mmu.walker.faultVector, cpu.mmu.walker.faultCode, cpu.mmu.walker.faultLow], [14, code, 0x40_0123]);
+    if (code !== 'ok')
+      assert.deepEqual(
+        [cpu.mmu.walker.faultVector, cpu.mmu.walker.faultCode, cpu.mmu.walker.faultLow],
+        [14, code, 0x40_0123],
+      );
   });
 }
 

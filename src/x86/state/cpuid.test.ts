@@ -7,7 +7,9 @@ const bit = (word: number, n: number): number => (word >>> n) & 1;
 
 test('the vendor string runs through EBX, EDX, ECX', () => {
   const [, ebx, ecx, edx] = cpuid(cpuModel(), STATE, 0, 0);
-  const text = [ebx, edx, ecx].map((w) => String.fromCharCode(w & 0xff, (w >> 8) & 0xff, (w >> 16) & 0xff, w >>> 24)).join('');
+  const text = [ebx, edx, ecx]
+    .map((w) => String.fromCharCode(w & 0xff, (w >> 8) & 0xff, (w >> 16) & 0xff, w >>> 24))
+    .join('');
   assert.equal(text, 'GenuineIntel');
 });
 
@@ -23,7 +25,10 @@ test('AVX, MONITOR and VMX are not claimed', () => {
 test('x86-64-v2 is claimed', () => {
   const ecx = cpuid(cpuModel(), STATE, 1, 0)[2];
   const lahf = cpuid(cpuModel(), STATE, 0x8000_0001, 0)[2];
-  assert.deepEqual([0, 9, 13, 19, 20, 23].map((n) => bit(ecx, n)), [1, 1, 1, 1, 1, 1]);
+  assert.deepEqual(
+    [0, 9, 13, 19, 20, 23].map((n) => bit(ecx, n)),
+    [1, 1, 1, 1, 1, 1],
+  );
   assert.equal(bit(lahf, 0), 1);
 });
 
@@ -53,7 +58,14 @@ test('the brand string is in the three leaves and ends with zero', () => {
 
 test('topology has one thread per core and all cores in a package', () => {
   const model = cpuModel({ vcpus: 3, apicId: 2 });
-  assert.deepEqual([cpuid(model, STATE, 0xb, 0), cpuid(model, STATE, 0xb, 1), cpuid(model, STATE, 0xb, 2)], [[0, 1, 0x100, 2], [2, 3, 0x201, 2], [0, 0, 2, 2]]);
+  assert.deepEqual(
+    [cpuid(model, STATE, 0xb, 0), cpuid(model, STATE, 0xb, 1), cpuid(model, STATE, 0xb, 2)],
+    [
+      [0, 1, 0x100, 2],
+      [2, 3, 0x201, 2],
+      [0, 0, 2, 2],
+    ],
+  );
 });
 
 test('caches of leaf 4 multiply out to their sizes', () => {

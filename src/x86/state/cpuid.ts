@@ -21,11 +21,23 @@ export interface CpuModel {
  * The default model. Vendor Intel: Linux takes the TSC rate from leaf 15h and SYSENTER for 32-bit programs only there, and
  * with IA32_ARCH_CAPABILITIES it sees most speculation bugs as absent without a quirk list of family-specific MSRs.
  */
-export function cpuModel(options: Partial<Omit<CpuModel, 'features'>> & { features?: Partial<Record<CpuFeature, boolean>> } = {}): CpuModel {
+export function cpuModel(
+  options: Partial<Omit<CpuModel, 'features'>> & { features?: Partial<Record<CpuFeature, boolean>> } = {},
+): CpuModel {
   const all = Object.fromEntries(Object.keys(CPU_FEATURES).map((name) => [name, true])) as Record<CpuFeature, boolean>;
-  const defaults = { vendor: 'GenuineIntel', family: 6, model: 0x6a, stepping: 6, brand: 'krun x86-64 software CPU' } as const;
+  const defaults = {
+    vendor: 'GenuineIntel',
+    family: 6,
+    model: 0x6a,
+    stepping: 6,
+    brand: 'krun x86-64 software CPU',
+  } as const;
   return {
-    ...defaults, tscHz: 2_000_000_000, vcpus: 1, apicId: 0, ...options,
+    ...defaults,
+    tscHz: 2_000_000_000,
+    vcpus: 1,
+    apicId: 0,
+    ...options,
     features: { ...all, avx: false, ...options.features },
   };
 }
@@ -48,7 +60,8 @@ const CRYSTAL_HZ = 25_000_000;
 
 /** @spec SDM-2A "CPUID", LINUX-KVM "KVM CPUID bits" */
 export function cpuid(model: CpuModel, state: CpuidState, leaf: number, subleaf: number): CpuidResult {
-  if (leaf >= 0x8000_0000) return leaf <= MAX_EXTENDED ? extendedLeaf(model, leaf) : basicLeaf(model, state, MAX_BASIC, subleaf);
+  if (leaf >= 0x8000_0000)
+    return leaf <= MAX_EXTENDED ? extendedLeaf(model, leaf) : basicLeaf(model, state, MAX_BASIC, subleaf);
   if (leaf >= KVM_BASE && leaf < KVM_BASE + 0x100 && model.features.hypervisor) return kvmLeaf(model, leaf);
   // Beyond the maximum, Intel parts answer with the highest basic leaf.
   return basicLeaf(model, state, Math.min(leaf, MAX_BASIC), subleaf);
@@ -57,17 +70,33 @@ export function cpuid(model: CpuModel, state: CpuidState, leaf: number, subleaf:
 function basicLeaf(model: CpuModel, state: CpuidState, leaf: number, subleaf: number): CpuidResult {
   const word = (register: 'eax' | 'ebx' | 'ecx' | 'edx', sub = 0) => featureWord(model.features, leaf, sub, register);
   switch (leaf) {
-    case 0x0: return [MAX_BASIC, ...vendorWords(model.vendor)];
-    case 0x1: return [signature(model), (model.apicId << 24) | (model.vcpus << 16) | 0x800, word('ecx') | (state.osxsave ? 1 << 27 : 0), word('edx')];
-    case 0x2: return model.vendor === 'GenuineIntel' ? [0x00fe_ff01, 0, 0, 0] : NONE;
-    case 0x4: return model.vendor === 'GenuineIntel' ? cacheLeaf(subleaf, model.vcpus) : NONE;
-    case 0x6: return [word('eax'), 0, 0, 0];
-    case 0x7: return subleaf === 0 ? [0, word('ebx'), word('ecx'), word('edx')] : NONE;
-    case 0xb: return topologyLeaf(model, subleaf);
-    case 0xd: return xsaveLeaf(model, state, subleaf);
-    case 0x15: return [1000, Math.round(model.tscHz / (CRYSTAL_HZ / 1000)), CRYSTAL_HZ, 0];
-    case 0x16: return [Math.round(model.tscHz / 1e6), Math.round(model.tscHz / 1e6), 100, 0];
-    default: return NONE;
+    case 0x0:
+      return [MAX_BASIC, ...vendorWords(model.vendor)];
+    case 0x1:
+      return [
+        signature(model),
+        (model.apicId << 24) | (model.vcpus << 16) | 0x800,
+        word('ecx') | (state.osxsave ? 1 << 27 : 0),
+        word('edx'),
+      ];
+    case 0x2:
+      return model.vendor === 'GenuineIntel' ? [0x00fe_ff01, 0, 0, 0] : NONE;
+    case 0x4:
+      return model.vendor === 'GenuineIntel' ? cacheLeaf(subleaf, model.vcpus) : NONE;
+    case 0x6:
+      return [word('eax'), 0, 0, 0];
+    case 0x7:
+      return subleaf === 0 ? [0, word('ebx'), word('ecx'), word('edx')] : NONE;
+    case 0xb:
+      return topologyLeaf(model, subleaf);
+    case 0xd:
+      return xsaveLeaf(model, state, subleaf);
+    case 0x15:
+      return [1000, Math.round(model.tscHz / (CRYSTAL_HZ / 1000)), CRYSTAL_HZ, 0];
+    case 0x16:
+      return [Math.round(model.tscHz / 1e6), Math.round(model.tscHz / 1e6), 100, 0];
+    default:
+      return NONE;
   }
 }
 
@@ -75,13 +104,22 @@ function extendedLeaf(model: CpuModel, leaf: number): CpuidResult {
   const word = (register: 'ebx' | 'ecx' | 'edx') => featureWord(model.features, leaf, 0, register);
   const amd = model.vendor === 'AuthenticAMD';
   switch (leaf) {
-    case 0x8000_0000: return amd ? [MAX_EXTENDED | 0, ...vendorWords(model.vendor)] : [MAX_EXTENDED | 0, 0, 0, 0];
-    case 0x8000_0001: return [amd ? signature(model) : 0, 0, word('ecx'), word('edx') | (amd ? amdDuplicates(model) : 0)];
-    case 0x8000_0002: case 0x8000_0003: case 0x8000_0004: return brandWords(model.brand, leaf - 0x8000_0002);
-    case 0x8000_0006: return [0, 0, ((CACHES.l2.bytes >> 10) << 16) | 0x6040, 0];
-    case 0x8000_0007: return [0, 0, 0, word('edx')];
-    case 0x8000_0008: return [PHYSICAL_BITS | (48 << 8), 0, amd ? model.vcpus - 1 : 0, 0];
-    default: return NONE;
+    case 0x8000_0000:
+      return amd ? [MAX_EXTENDED | 0, ...vendorWords(model.vendor)] : [MAX_EXTENDED | 0, 0, 0, 0];
+    case 0x8000_0001:
+      return [amd ? signature(model) : 0, 0, word('ecx'), word('edx') | (amd ? amdDuplicates(model) : 0)];
+    case 0x8000_0002:
+    case 0x8000_0003:
+    case 0x8000_0004:
+      return brandWords(model.brand, leaf - 0x8000_0002);
+    case 0x8000_0006:
+      return [0, 0, ((CACHES.l2.bytes >> 10) << 16) | 0x6040, 0];
+    case 0x8000_0007:
+      return [0, 0, 0, word('edx')];
+    case 0x8000_0008:
+      return [PHYSICAL_BITS | (48 << 8), 0, amd ? model.vcpus - 1 : 0, 0];
+    default:
+      return NONE;
   }
 }
 
@@ -110,7 +148,8 @@ function xsaveLeaf({ features }: CpuModel, state: CpuidState, subleaf: number): 
   if (!features.xsave) return NONE;
   const largest = features.avx ? 832 : 576;
   if (subleaf === 0) return [features.avx ? 7 : 3, state.xsaveBytes, largest, 0];
-  if (subleaf === 1) return [featureWord(features, 0xd, 1, 'eax'), features.xsaves || features.xsavec ? state.xsaveBytes : 0, 0, 0];
+  if (subleaf === 1)
+    return [featureWord(features, 0xd, 1, 'eax'), features.xsaves || features.xsavec ? state.xsaveBytes : 0, 0, 0];
   if (subleaf === 2 && features.avx) return [256, 576, 0, 0];
   return NONE;
 }

@@ -24,12 +24,18 @@ export function readControl(cpu: SystemCpu, insn: Instruction): void {
 
 function controlValue({ state, io }: SystemCpu, index: number): bigint {
   switch (index) {
-    case 0: return state.get64(S.cr0);
-    case 2: return state.get64(S.cr2);
-    case 3: return state.get64(S.cr3);
-    case 4: return state.get64(S.cr4);
-    case 8: return BigInt(io.readTpr());
-    default: throw ud();
+    case 0:
+      return state.get64(S.cr0);
+    case 2:
+      return state.get64(S.cr2);
+    case 3:
+      return state.get64(S.cr3);
+    case 4:
+      return state.get64(S.cr4);
+    case 8:
+      return BigInt(io.readTpr());
+    default:
+      throw ud();
   }
 }
 
@@ -39,12 +45,18 @@ export function writeControl(cpu: SystemCpu, insn: Instruction): void {
   requireCpl0(state);
   const value = is64(state) ? state.gpr(insn.rm) : state.gpr(insn.rm) & 0xffff_ffffn;
   switch (insn.reg) {
-    case 0: return writeCr0(cpu, value);
-    case 2: return state.set64(S.cr2, value);
-    case 3: return writeCr3(cpu, value);
-    case 4: return writeCr4(cpu, value);
-    case 8: return writeCr8(cpu, value);
-    default: throw ud();
+    case 0:
+      return writeCr0(cpu, value);
+    case 2:
+      return state.set64(S.cr2, value);
+    case 3:
+      return writeCr3(cpu, value);
+    case 4:
+      return writeCr4(cpu, value);
+    case 8:
+      return writeCr8(cpu, value);
+    default:
+      throw ud();
   }
 }
 
@@ -104,7 +116,8 @@ function writeCr4(cpu: SystemCpu, value: bigint): void {
   if (isLong(state) && (next & CR4.PAE) === 0) throw gp(0);
   if ((next & ~old & CR4.PCIDE) !== 0 && (!isLong(state) || (state.get64(S.cr3) & PCID_MASK) !== 0n)) throw gp(0);
   const pae = (next & CR4.PAE) !== 0 && !isLong(state) && (state.get32(S.cr0) & CR0.PG) !== 0;
-  if (pae && ((next ^ old) & (CR4.PAE | CR4.PGE | CR4.PSE | CR4.SMEP)) !== 0) checkPointerTable(state.get32(S.cr3) & -32, cpu.mmu);
+  if (pae && ((next ^ old) & (CR4.PAE | CR4.PGE | CR4.PSE | CR4.SMEP)) !== 0)
+    checkPointerTable(state.get32(S.cr3) & -32, cpu.mmu);
   state.set64(S.cr4, BigInt(next >>> 0));
   cpu.mmu.updateMode();
   if (((next ^ old) & CR4_FLUSH) !== 0) cpu.mmu.flushAll();
@@ -114,9 +127,21 @@ function writeCr4(cpu: SystemCpu, value: bigint): void {
 /** Bits whose feature CPUID claims. */
 function allowedCr4({ model: { features: f } }: SystemCpu): number {
   return (
-    CR4.TSD | CR4.DE | CR4.PSE | CR4.PAE | CR4.MCE | CR4.PGE | CR4.PCE | CR4.OSFXSR | CR4.OSXMMEXCPT |
-    (f.umip ? CR4.UMIP : 0) | (f.fsgsbase ? CR4.FSGSBASE : 0) | (f.pcid ? CR4.PCIDE : 0) | (f.xsave ? CR4.OSXSAVE : 0) |
-    (f.smep ? CR4.SMEP : 0) | (f.smap ? CR4.SMAP : 0)
+    CR4.TSD |
+    CR4.DE |
+    CR4.PSE |
+    CR4.PAE |
+    CR4.MCE |
+    CR4.PGE |
+    CR4.PCE |
+    CR4.OSFXSR |
+    CR4.OSXMMEXCPT |
+    (f.umip ? CR4.UMIP : 0) |
+    (f.fsgsbase ? CR4.FSGSBASE : 0) |
+    (f.pcid ? CR4.PCIDE : 0) |
+    (f.xsave ? CR4.OSXSAVE : 0) |
+    (f.smep ? CR4.SMEP : 0) |
+    (f.smap ? CR4.SMAP : 0)
   );
 }
 

@@ -6,7 +6,18 @@ import { SHADOW } from './control-bits.ts';
 import { deliverException, deliverInterrupt, softwareInterrupt } from './delivery.ts';
 import { VECTOR } from './exception.ts';
 import { iret } from './returns.ts';
-import { AT, enterLongMode, enterProtectedMode, insn, quads, raised, SEL, setGate32, setGate64, testCpu } from './system-harness.ts';
+import {
+  AT,
+  enterLongMode,
+  enterProtectedMode,
+  insn,
+  quads,
+  raised,
+  SEL,
+  setGate32,
+  setGate64,
+  testCpu,
+} from './system-harness.ts';
 
 const HANDLER = 0xffff_8000_0001_2340n;
 
@@ -19,7 +30,14 @@ test('a page fault in 64-bit user code switches to RSP0 and pushes six quadwords
   const { state } = cpu;
   assert.equal(state.rip, HANDLER);
   assert.equal(state.rsp, BigInt(AT.stack0 - 48)); // aligned to 16 first
-  assert.deepEqual(quads(cpu, AT.stack0 - 48, 6), [6n, BigInt(AT.code), BigInt(SEL.userCode), BigInt(FLAG.fixed | FLAG.IF | FLAG.RF), BigInt(AT.stack3), BigInt(SEL.userData)]);
+  assert.deepEqual(quads(cpu, AT.stack0 - 48, 6), [
+    6n,
+    BigInt(AT.code),
+    BigInt(SEL.userCode),
+    BigInt(FLAG.fixed | FLAG.IF | FLAG.RF),
+    BigInt(AT.stack3),
+    BigInt(SEL.userData),
+  ]);
   assert.deepEqual([state.cpl, state.selector(SEG.CS), state.selector(SEG.SS)], [0, SEL.kernelCode, 0]);
   assert.equal(state.get32(S.flags) & (FLAG.IF | FLAG.RF), 0);
 });
@@ -31,7 +49,13 @@ test('an interrupt in 64-bit kernel code stays on its stack, aligned, without er
   cpu.state.rsp = BigInt(AT.stack0 - 8);
   assert.equal(deliverInterrupt(cpu, 0x30), true);
   assert.equal(cpu.state.rsp, BigInt(AT.stack0 - 16 - 40));
-  assert.deepEqual(quads(cpu, AT.stack0 - 56, 5), [BigInt(AT.code), BigInt(SEL.kernelCode), 0x202n, BigInt(AT.stack0 - 8), BigInt(SEL.kernelData)]);
+  assert.deepEqual(quads(cpu, AT.stack0 - 56, 5), [
+    BigInt(AT.code),
+    BigInt(SEL.kernelCode),
+    0x202n,
+    BigInt(AT.stack0 - 8),
+    BigInt(SEL.kernelData),
+  ]);
   assert.equal(cpu.state.selector(SEG.SS), SEL.kernelData);
 });
 
@@ -69,9 +93,15 @@ test('INT n from user code needs a gate with DPL 3', () => {
   enterLongMode(cpu, 3);
   cpu.ram.setBigUint64(AT.tss + 4, BigInt(AT.stack0), true);
   setGate64(cpu, 0x80, { offset: HANDLER });
-  assert.deepEqual(raised(() => softwareInterrupt(cpu, 0x80)), [VECTOR.GP, 0x80 * 8 + 2]);
+  assert.deepEqual(
+    raised(() => softwareInterrupt(cpu, 0x80)),
+    [VECTOR.GP, 0x80 * 8 + 2],
+  );
   setGate64(cpu, 0x80, { offset: HANDLER, dpl: 3 });
-  assert.equal(raised(() => softwareInterrupt(cpu, 0x80)), undefined);
+  assert.equal(
+    raised(() => softwareInterrupt(cpu, 0x80)),
+    undefined,
+  );
   assert.equal(cpu.state.rip, HANDLER);
 });
 
@@ -90,7 +120,10 @@ test('a handler in a 32-bit code segment raises #GP in IA-32e mode', () => {
   const cpu = testCpu();
   enterLongMode(cpu);
   setGate64(cpu, 0x30, { offset: HANDLER, selector: SEL.code32 });
-  assert.deepEqual(raised(() => softwareInterrupt(cpu, 0x30)), [VECTOR.GP, SEL.code32]);
+  assert.deepEqual(
+    raised(() => softwareInterrupt(cpu, 0x30)),
+    [VECTOR.GP, SEL.code32],
+  );
 });
 
 test('a page fault while delivering #GP is delivered as #PF', () => {
@@ -142,7 +175,10 @@ test('an IDT limit below the gate raises #GP', () => {
   enterLongMode(cpu);
   setGate64(cpu, 0x80, { offset: HANDLER });
   cpu.state.set32(S.idtLimit, 0x80 * 16 + 14);
-  assert.deepEqual(raised(() => softwareInterrupt(cpu, 0x80)), [VECTOR.GP, 0x80 * 8 + 2]);
+  assert.deepEqual(
+    raised(() => softwareInterrupt(cpu, 0x80)),
+    [VECTOR.GP, 0x80 * 8 + 2],
+  );
 });
 
 test('IRETQ returns to user code, and DS with a kernel descriptor becomes null', () => {
@@ -151,10 +187,15 @@ test('IRETQ returns to user code, and DS with a kernel descriptor becomes null',
   const { state, ram } = cpu;
   state.setSegment(SEG.DS, { selector: SEL.kernelData, base: 0n, limit: 0xffff_ffff, attributes: 0xc093 });
   state.rsp = BigInt(AT.stack0 - 40);
-  [0x7fff_1234_5678n, BigInt(SEL.userCode), 0x3246n, 0x7fff_0000n, BigInt(SEL.userData)].forEach((q, i) => ram.setBigUint64(AT.stack0 - 40 + i * 8, q, true));
+  [0x7fff_1234_5678n, BigInt(SEL.userCode), 0x3246n, 0x7fff_0000n, BigInt(SEL.userData)].forEach((q, i) => {
+    ram.setBigUint64(AT.stack0 - 40 + i * 8, q, true);
+  });
   iret(cpu, insn());
   assert.deepEqual([state.rip, state.rsp, state.cpl], [0x7fff_1234_5678n, 0x7fff_0000n, 3]);
-  assert.deepEqual([state.selector(SEG.CS), state.selector(SEG.SS), state.selector(SEG.DS)], [SEL.userCode, SEL.userData, 0]);
+  assert.deepEqual(
+    [state.selector(SEG.CS), state.selector(SEG.SS), state.selector(SEG.DS)],
+    [SEL.userCode, SEL.userData, 0],
+  );
   assert.equal(state.rflags(), 0x3246);
 });
 
@@ -162,8 +203,13 @@ test('IRETQ to a non-canonical address raises #GP(0) and changes nothing', () =>
   const cpu = testCpu();
   enterLongMode(cpu);
   cpu.state.rsp = BigInt(AT.stack0 - 40);
-  [0x8000_0000_0000n, BigInt(SEL.userCode), 2n, 0n, BigInt(SEL.userData)].forEach((q, i) => cpu.ram.setBigUint64(AT.stack0 - 40 + i * 8, q, true));
-  assert.deepEqual(raised(() => iret(cpu, insn())), [VECTOR.GP, 0]);
+  [0x8000_0000_0000n, BigInt(SEL.userCode), 2n, 0n, BigInt(SEL.userData)].forEach((q, i) => {
+    cpu.ram.setBigUint64(AT.stack0 - 40 + i * 8, q, true);
+  });
+  assert.deepEqual(
+    raised(() => iret(cpu, insn())),
+    [VECTOR.GP, 0],
+  );
   assert.deepEqual([cpu.state.rsp, cpu.state.rip, cpu.state.cpl], [BigInt(AT.stack0 - 40), BigInt(AT.code), 0]);
 });
 
@@ -172,7 +218,15 @@ test('IRET in user code cannot set IF or IOPL', () => {
   enterLongMode(cpu, 3);
   cpu.state.setRflags(FLAG.fixed);
   cpu.state.rsp = BigInt(AT.stack3 - 40);
-  [BigInt(AT.code), BigInt(SEL.userCode), BigInt(FLAG.IF | FLAG.IOPL | FLAG.CF | FLAG.ID), 0x5000n, BigInt(SEL.userData)].forEach((q, i) => cpu.ram.setBigUint64(AT.stack3 - 40 + i * 8, q, true));
+  [
+    BigInt(AT.code),
+    BigInt(SEL.userCode),
+    BigInt(FLAG.IF | FLAG.IOPL | FLAG.CF | FLAG.ID),
+    0x5000n,
+    BigInt(SEL.userData),
+  ].forEach((q, i) => {
+    cpu.ram.setBigUint64(AT.stack3 - 40 + i * 8, q, true);
+  });
   iret(cpu, insn());
   assert.equal(cpu.state.rflags(), FLAG.fixed | FLAG.CF | FLAG.ID);
 });
@@ -181,7 +235,10 @@ test('IRET with NT set raises #GP(0)', () => {
   const cpu = testCpu();
   enterLongMode(cpu);
   cpu.state.setRflags(FLAG.fixed | FLAG.NT);
-  assert.deepEqual(raised(() => iret(cpu, insn())), [VECTOR.GP, 0]);
+  assert.deepEqual(
+    raised(() => iret(cpu, insn())),
+    [VECTOR.GP, 0],
+  );
 });
 
 test('a 32-bit gate from user code switches to SS0:ESP0 and pushes doublewords', () => {
@@ -194,7 +251,10 @@ test('a 32-bit gate from user code switches to SS0:ESP0 and pushes doublewords',
   const { state } = cpu;
   const frame = Array.from({ length: 6 }, (_, i) => cpu.ram.getUint32(AT.stack0 - 24 + i * 4, true));
   assert.deepEqual(frame, [0x10, AT.code, SEL.userCode32, FLAG.fixed | FLAG.IF | FLAG.RF, AT.stack3, SEL.userData]);
-  assert.deepEqual([state.rip, state.rsp, state.cpl, state.selector(SEG.SS)], [0x1_2340n, BigInt(AT.stack0 - 24), 0, SEL.kernelData]);
+  assert.deepEqual(
+    [state.rip, state.rsp, state.cpl, state.selector(SEG.SS)],
+    [0x1_2340n, BigInt(AT.stack0 - 24), 0, SEL.kernelData],
+  );
 });
 
 test('IRETD from a 32-bit handler comes back to where the fault was', () => {
@@ -206,7 +266,10 @@ test('IRETD from a 32-bit handler comes back to where the fault was', () => {
   deliverInterrupt(cpu, 0x40);
   iret(cpu, insn({ operandSize: 32, mode: { bits: 32, stackBits: 32, fpu: 0, cpl3: false } }));
   const { state } = cpu;
-  assert.deepEqual([state.rip, state.rsp, state.cpl, state.selector(SEG.CS)], [BigInt(AT.code), BigInt(AT.stack3), 3, SEL.userCode32]);
+  assert.deepEqual(
+    [state.rip, state.rsp, state.cpl, state.selector(SEG.CS)],
+    [BigInt(AT.code), BigInt(AT.stack3), 3, SEL.userCode32],
+  );
 });
 
 test('a 16-bit gate pushes words', () => {
@@ -215,7 +278,10 @@ test('a 16-bit gate pushes words', () => {
   setGate32(cpu, 0x40, { offset: 0x2340, type: 6 });
   deliverInterrupt(cpu, 0x40);
   assert.equal(cpu.state.rsp, BigInt(AT.stack0 - 6));
-  assert.deepEqual([cpu.ram.getUint16(AT.stack0 - 6, true), cpu.ram.getUint16(AT.stack0 - 4, true)], [AT.code & 0xffff, SEL.code32]);
+  assert.deepEqual(
+    [cpu.ram.getUint16(AT.stack0 - 6, true), cpu.ram.getUint16(AT.stack0 - 4, true)],
+    [AT.code & 0xffff, SEL.code32],
+  );
 });
 
 test('an inner stack that is no writable data segment raises #TS with its selector', () => {
@@ -223,7 +289,10 @@ test('an inner stack that is no writable data segment raises #TS with its select
   enterProtectedMode(cpu, 3);
   setGate32(cpu, 0x40, { offset: 0x2340, dpl: 3 });
   cpu.ram.setUint32(AT.tss + 8, SEL.code32, true);
-  assert.deepEqual(raised(() => softwareInterrupt(cpu, 0x40)), [VECTOR.TS, SEL.code32]);
+  assert.deepEqual(
+    raised(() => softwareInterrupt(cpu, 0x40)),
+    [VECTOR.TS, SEL.code32],
+  );
 });
 
 test('real mode pushes FLAGS, CS and IP and jumps through the vector table', () => {
@@ -236,9 +305,15 @@ test('real mode pushes FLAGS, CS and IP and jumps through the vector table', () 
   state.setRflags(FLAG.fixed | FLAG.IF | FLAG.CF);
   cpu.ram.setUint32(0x21 * 4, 0x3000_4000, true);
   softwareInterrupt(cpu, 0x21);
-  assert.deepEqual([state.selector(SEG.CS), state.segBase(SEG.CS), state.rip, state.rsp], [0x3000, 0x3_0000n, 0x4000n, 0xfan]);
+  assert.deepEqual(
+    [state.selector(SEG.CS), state.segBase(SEG.CS), state.rip, state.rsp],
+    [0x3000, 0x3_0000n, 0x4000n, 0xfan],
+  );
   const frame = [0, 2, 4].map((i) => cpu.ram.getUint16(0x2_00fa + i, true));
   assert.deepEqual(frame, [0x123, 0x1000, FLAG.fixed | FLAG.IF | FLAG.CF]);
   iret(cpu, insn({ operandSize: 16 }));
-  assert.deepEqual([state.selector(SEG.CS), state.rip, state.rsp, state.rflags()], [0x1000, 0x123n, 0x100n, FLAG.fixed | FLAG.IF | FLAG.CF]);
+  assert.deepEqual(
+    [state.selector(SEG.CS), state.rip, state.rsp, state.rflags()],
+    [0x1000, 0x123n, 0x100n, FLAG.fixed | FLAG.IF | FLAG.CF],
+  );
 });

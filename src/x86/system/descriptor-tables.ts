@@ -6,7 +6,20 @@ import { GuestException, gp, ud, VECTOR } from './exception.ts';
 import { checkUmip, requireCpl0 } from './flags.ts';
 import { bytesOf, memoryAddress, readRm, writeGpr, writeRm } from './operands.ts';
 import {
-  ATTR, attributesOf, baseOf, type Descriptor, dplOf, findDescriptor, is64, isLong, isNull, isProtected, limitOf, readDescriptor, setTypeBits, TYPE,
+  ATTR,
+  attributesOf,
+  baseOf,
+  type Descriptor,
+  dplOf,
+  findDescriptor,
+  is64,
+  isLong,
+  isNull,
+  isProtected,
+  limitOf,
+  readDescriptor,
+  setTypeBits,
+  TYPE,
 } from './segments.ts';
 import type { SystemCpu } from './system-cpu.ts';
 
@@ -134,7 +147,12 @@ function inspect(cpu: SystemCpu, insn: Instruction, systemTypes: readonly number
   return visible ? d : undefined;
 }
 
-function isVisible({ state }: SystemCpu, selector: number, attributes: number, systemTypes: readonly number[]): boolean {
+function isVisible(
+  { state }: SystemCpu,
+  selector: number,
+  attributes: number,
+  systemTypes: readonly number[],
+): boolean {
   if ((attributes & ATTR.S) === 0 && !systemTypes.includes(attributes & 0xf)) return false;
   const conforming = (attributes & (ATTR.S | ATTR.code | ATTR.conforming)) === (ATTR.S | ATTR.code | ATTR.conforming);
   return conforming || dplOf(attributes) >= Math.max(state.cpl, selector & 3);

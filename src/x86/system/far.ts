@@ -4,8 +4,24 @@ import { isNonCanonical } from './canonical.ts';
 import { readInnerStack } from './delivery-legacy.ts';
 import { GuestException, gp, VECTOR } from './exception.ts';
 import {
-  ATTR, attributesOf, type Descriptor, dplOf, findDescriptor, isLong, isNull, isProtected, isValidCodeWidth, limitOf, loadRealSegment,
-  nullSsAttributes, readDescriptor, readTable, setCodeSegment, setFromDescriptor, setRaw, TYPE,
+  ATTR,
+  attributesOf,
+  type Descriptor,
+  dplOf,
+  findDescriptor,
+  isLong,
+  isNull,
+  isProtected,
+  isValidCodeWidth,
+  limitOf,
+  loadRealSegment,
+  nullSsAttributes,
+  readDescriptor,
+  readTable,
+  setCodeSegment,
+  setFromDescriptor,
+  setRaw,
+  TYPE,
 } from './segments.ts';
 import { currentStack, Stack } from './stack.ts';
 import type { SystemCpu } from './system-cpu.ts';
@@ -122,7 +138,13 @@ function readCallGate(cpu: SystemCpu, selector: number, gate: Descriptor): CallG
   const low = type === TYPE.callGate16 ? gate.low & 0xffff : ((gate.low & 0xffff) | (gate.high & 0xffff_0000)) >>> 0;
   const width = long ? 8 : type === TYPE.callGate32 ? 4 : 2;
   const offset = (BigInt(upper) << 32n) | BigInt(low);
-  return { width, parameters: long ? 0 : gate.high & 0x1f, selector: codeSelector, offset: checkOffset(cpu, code, offset), code };
+  return {
+    width,
+    parameters: long ? 0 : gate.high & 0x1f,
+    selector: codeSelector,
+    offset: checkOffset(cpu, code, offset),
+    code,
+  };
 }
 
 /** IA-32e call gates are 16 bytes long; the type field of the second half must be zero. */
@@ -135,7 +157,8 @@ function readUpperHalf(cpu: SystemCpu, selector: number): number {
 function checkGateCode(cpu: SystemCpu, selector: number, code: Descriptor, long: boolean): void {
   const attributes = attributesOf(code);
   const error = selector & 0xfffc;
-  if ((attributes & (ATTR.S | ATTR.code)) !== (ATTR.S | ATTR.code) || dplOf(attributes) > cpu.state.cpl) throw gp(error);
+  if ((attributes & (ATTR.S | ATTR.code)) !== (ATTR.S | ATTR.code) || dplOf(attributes) > cpu.state.cpl)
+    throw gp(error);
   if (long && (attributes & (ATTR.L | ATTR.DB)) !== ATTR.L) throw gp(error);
   if ((attributes & ATTR.P) === 0) throw new GuestException(VECTOR.NP, error);
 }

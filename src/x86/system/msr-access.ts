@@ -32,15 +32,26 @@ export function readMsr(cpu: SystemCpu, index: number): bigint | undefined {
   const stored = storedMsr(cpu, index);
   if (stored !== undefined) return state.get64(stored.slot);
   switch (index) {
-    case MSR.IA32_EFER: return state.get64(S.efer);
-    case MSR.IA32_TSC: return guestTsc(cpu);
-    case MSR.IA32_TSC_ADJUST: return model.features.tscAdjust ? state.get64(MSR_SLOT.TSC_ADJUST) : undefined;
-    case MSR.IA32_TSC_DEADLINE: return readDeadline(cpu);
-    case MSR.IA32_XSS: return model.features.xsaves ? 0n : undefined;
-    case MSR.IA32_ARCH_CAPABILITIES: return model.features.archCapabilities ? ARCH_CAPABILITIES : undefined;
-    case MSR.KVM_SYSTEM_TIME: case MSR.KVM_SYSTEM_TIME_NEW: return hasKvmClock(cpu) ? state.get64(MSR_SLOT.KVM_SYSTEM_TIME) : undefined;
-    case MSR.KVM_WALL_CLOCK: case MSR.KVM_WALL_CLOCK_NEW: return hasKvmClock(cpu) ? state.get64(MSR_SLOT.KVM_WALL_CLOCK) : undefined;
-    default: return isApicMsr(index) ? cpu.io.readApicMsr(index) : CONSTANT_MSRS.get(index)?.value;
+    case MSR.IA32_EFER:
+      return state.get64(S.efer);
+    case MSR.IA32_TSC:
+      return guestTsc(cpu);
+    case MSR.IA32_TSC_ADJUST:
+      return model.features.tscAdjust ? state.get64(MSR_SLOT.TSC_ADJUST) : undefined;
+    case MSR.IA32_TSC_DEADLINE:
+      return readDeadline(cpu);
+    case MSR.IA32_XSS:
+      return model.features.xsaves ? 0n : undefined;
+    case MSR.IA32_ARCH_CAPABILITIES:
+      return model.features.archCapabilities ? ARCH_CAPABILITIES : undefined;
+    case MSR.KVM_SYSTEM_TIME:
+    case MSR.KVM_SYSTEM_TIME_NEW:
+      return hasKvmClock(cpu) ? state.get64(MSR_SLOT.KVM_SYSTEM_TIME) : undefined;
+    case MSR.KVM_WALL_CLOCK:
+    case MSR.KVM_WALL_CLOCK_NEW:
+      return hasKvmClock(cpu) ? state.get64(MSR_SLOT.KVM_WALL_CLOCK) : undefined;
+    default:
+      return isApicMsr(index) ? cpu.io.readApicMsr(index) : CONSTANT_MSRS.get(index)?.value;
   }
 }
 
@@ -50,19 +61,32 @@ export function writeMsr(cpu: SystemCpu, index: number, value: bigint): boolean 
   const stored = storedMsr(cpu, index);
   if (stored !== undefined) return writeStored(cpu, stored, value);
   switch (index) {
-    case MSR.IA32_EFER: return writeEfer(cpu, value);
-    case MSR.IA32_TSC: return writeTsc(cpu, value);
-    case MSR.IA32_TSC_ADJUST: return model.features.tscAdjust && moveTsc(cpu, value - state.get64(MSR_SLOT.TSC_ADJUST));
-    case MSR.IA32_TSC_DEADLINE: return writeDeadline(cpu, value);
-    case MSR.IA32_XSS: return model.features.xsaves && value === 0n;
-    case MSR.KVM_SYSTEM_TIME: case MSR.KVM_SYSTEM_TIME_NEW: return writeSystemTime(cpu, value);
-    case MSR.KVM_WALL_CLOCK: case MSR.KVM_WALL_CLOCK_NEW: return writeWallClock(cpu, value);
-    default: return isApicMsr(index) ? cpu.io.writeApicMsr(index, value) : CONSTANT_MSRS.get(index)?.ignoreWrites === true;
+    case MSR.IA32_EFER:
+      return writeEfer(cpu, value);
+    case MSR.IA32_TSC:
+      return writeTsc(cpu, value);
+    case MSR.IA32_TSC_ADJUST:
+      return model.features.tscAdjust && moveTsc(cpu, value - state.get64(MSR_SLOT.TSC_ADJUST));
+    case MSR.IA32_TSC_DEADLINE:
+      return writeDeadline(cpu, value);
+    case MSR.IA32_XSS:
+      return model.features.xsaves && value === 0n;
+    case MSR.KVM_SYSTEM_TIME:
+    case MSR.KVM_SYSTEM_TIME_NEW:
+      return writeSystemTime(cpu, value);
+    case MSR.KVM_WALL_CLOCK:
+    case MSR.KVM_WALL_CLOCK_NEW:
+      return writeWallClock(cpu, value);
+    default:
+      return isApicMsr(index) ? cpu.io.writeApicMsr(index, value) : CONSTANT_MSRS.get(index)?.ignoreWrites === true;
   }
 }
 
 /** What the part says about speculation: it does not speculate, so every bug that can be denied is. @spec SDM-4 table 2-2 */
-const ARCH_CAPABILITIES = [0, 3, 4, 5, 6, 8, 13, 14, 15, 20, 24, 26, 27, 62].reduce((bits, bit) => bits | (1n << BigInt(bit)), 0n);
+const ARCH_CAPABILITIES = [0, 3, 4, 5, 6, 8, 13, 14, 15, 20, 24, 26, 27, 62].reduce(
+  (bits, bit) => bits | (1n << BigInt(bit)),
+  0n,
+);
 
 function storedMsr(cpu: SystemCpu, index: number): StoredMsr | undefined {
   const stored = STORED_MSRS.get(index);

@@ -25,7 +25,12 @@ export function cpuid(cpu: SystemCpu): void {
   const osxsave = (state.get32(S.cr4) & CR4.OSXSAVE) !== 0;
   const xsaveBytes = state.get32(S.xcr0) & 4 ? 832 : 576;
   const leaf = state.get32(S.gpr + GPR.RAX * 8) >>> 0;
-  const [eax, ebx, ecx, edx] = cpuidLeaf(cpu.model, { osxsave, xsaveBytes }, leaf, state.get32(S.gpr + GPR.RCX * 8) >>> 0);
+  const [eax, ebx, ecx, edx] = cpuidLeaf(
+    cpu.model,
+    { osxsave, xsaveBytes },
+    leaf,
+    state.get32(S.gpr + GPR.RCX * 8) >>> 0,
+  );
   writeHalves(state, GPR.RAX, eax, 0);
   writeHalves(state, GPR.RBX, ebx, 0);
   writeHalves(state, GPR.RCX, ecx, 0);
@@ -103,9 +108,9 @@ export function segmentBase(cpu: SystemCpu, insn: Instruction): void {
   state.set64(slot, value);
 }
 
-/** 0F 01 with a register in ModRM.rm: reg * 8 + rm is a sub-opcode. @spec SDM-2D table A-6 group 7 */
+/** 0F 01 with a register in ModRM.rm: ModRM is a third opcode byte. @spec SDM-2D table A-6 group 7 */
 export function group7Register(cpu: SystemCpu, insn: Instruction): void {
-  const known = GROUP7[(insn.reg & 7) * 8 + (insn.rm & 7)];
+  const known = GROUP7.get(0xc0 | ((insn.reg & 7) << 3) | (insn.rm & 7));
   if (known === undefined) throw ud();
   known(cpu);
 }
@@ -121,16 +126,23 @@ function serialize(cpu: SystemCpu): void {
   if (!cpu.model.features.serialize) throw ud();
 }
 
-const GROUP7: Readonly<Record<number, (cpu: SystemCpu) => void>> = {
-  0o01: hypercall, 0o31: hypercall,
-  0o12: clac, 0o13: stac,
-  0o20: xgetbv, 0o21: xsetbv,
-  0o50: serialize,
-  0o70: swapgs, 0o71: rdtscp,
-};
+/** By the third opcode byte. */
+const GROUP7: ReadonlyMap<number, (cpu: SystemCpu) => void> = new Map([
+  [0xc1, hypercall], // VMCALL
+  [0xca, clac],
+  [0xcb, stac],
+  [0xd0, xgetbv],
+  [0xd1, xsetbv],
+  [0xd9, hypercall], // VMMCALL
+  [0xe8, serialize],
+  [0xf8, swapgs],
+  [0xf9, rdtscp],
+]);
 
 /** CR4.UMIP guards an instruction that user code could run otherwise. */
-export function withUmip(run: (cpu: SystemCpu, insn: Instruction) => void): (cpu: SystemCpu, insn: Instruction) => void {
+export function withUmip(
+  run: (cpu: SystemCpu, insn: Instruction) => void,
+): (cpu: SystemCpu, insn: Instruction) => void {
   return (cpu, insn) => {
     checkUmip(cpu.state);
     run(cpu, insn);
@@ -159,7 +171,8 @@ export function into(cpu: SystemCpu): void {
 export function movToSegment(cpu: SystemCpu, insn: Instruction): void {
   const seg = insn.reg & 7;
   if (seg === SEG.CS || seg > SEG.GS) throw ud();
-  const selector = insn.memory !== undefined ? Number(cpu.read(cpu.address(insn), 2)) : cpu.state.get32(insn.rm * 8) & 0xffff;
+  const selector =
+    insn.memory !== undefined ? Number(cpu.read(cpu.address(insn), 2)) : cpu.state.get32(insn.rm * 8) & 0xffff;
   loadSegment(cpu, seg, selector);
   afterSegmentLoad(cpu, seg);
 }

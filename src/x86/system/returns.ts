@@ -7,8 +7,23 @@ import { SHADOW } from './control-bits.ts';
 import { GuestException, gp, VECTOR } from './exception.ts';
 import { changeableFlags, replaceFlags } from './flags.ts';
 import {
-  ATTR, attributesOf, type Descriptor, dplOf, dropPrivilegedSegments, is64, isLong, isNull, isProtected, isValidCodeWidth, limitOf, loadRealSegment,
-  nullSsAttributes, readDescriptor, setCodeSegment, setFromDescriptor, setRaw,
+  ATTR,
+  attributesOf,
+  type Descriptor,
+  dplOf,
+  dropPrivilegedSegments,
+  is64,
+  isLong,
+  isNull,
+  isProtected,
+  isValidCodeWidth,
+  limitOf,
+  loadRealSegment,
+  nullSsAttributes,
+  readDescriptor,
+  setCodeSegment,
+  setFromDescriptor,
+  setRaw,
 } from './segments.ts';
 import { currentStack, high as highOf, low as lowOf } from './stack.ts';
 import type { SystemCpu } from './system-cpu.ts';
@@ -52,8 +67,13 @@ function iretQuad(cpu: SystemCpu): void {
     return mmu.read(at, high + (at >>> 0 < low >>> 0 ? 1 : 0), 4, access) | 0;
   };
   const target = {
-    ripLow: word(0), ripHigh: word(4), cs: word(8) & 0xffff, flags: word(16),
-    rspLow: word(24), rspHigh: word(28), ss: word(32) & 0xffff,
+    ripLow: word(0),
+    ripHigh: word(4),
+    cs: word(8) & 0xffff,
+    flags: word(16),
+    rspLow: word(24),
+    rspHigh: word(28),
+    ss: word(32) & 0xffff,
   };
   finishIret(cpu, target, FLAG.RF | changeableFlags(state));
 }
@@ -114,7 +134,12 @@ export function returnWithStack(cpu: SystemCpu, target: ReturnTarget): void {
   if (outer) dropPrivilegedSegments(state);
 }
 
-function setReturnRsp(cpu: SystemCpu, { rspLow, rspHigh }: ReturnTarget, toLong: boolean, stack: Descriptor | undefined): void {
+function setReturnRsp(
+  cpu: SystemCpu,
+  { rspLow, rspHigh }: ReturnTarget,
+  toLong: boolean,
+  stack: Descriptor | undefined,
+): void {
   const { state } = cpu;
   const is16 = !toLong && stack !== undefined && (attributesOf(stack) & ATTR.DB) === 0;
   state.set32(RSP, is16 ? (state.get32(RSP) & ~0xffff) | (rspLow & 0xffff) : rspLow);

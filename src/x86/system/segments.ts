@@ -7,14 +7,33 @@ import type { SystemCpu } from './system-cpu.ts';
 
 /** Attribute bits of a segment, as in the upper half of a descriptor. @spec SDM-3A §3.4.5 */
 export const ATTR = {
-  accessed: 0x1, writable: 0x2, readable: 0x2, conforming: 0x4, expandDown: 0x4, code: 0x8, S: 0x10, P: 0x80,
-  L: 0x2000, DB: 0x4000, G: 0x8000,
+  accessed: 0x1,
+  writable: 0x2,
+  readable: 0x2,
+  conforming: 0x4,
+  expandDown: 0x4,
+  code: 0x8,
+  S: 0x10,
+  P: 0x80,
+  L: 0x2000,
+  DB: 0x4000,
+  G: 0x8000,
 } as const;
 
 /** System descriptor types. @spec SDM-3A §3.5 table 3-2 */
 export const TYPE = {
-  tss16: 1, ldt: 2, tss16Busy: 3, callGate16: 4, taskGate: 5, interruptGate16: 6, trapGate16: 7,
-  tss32: 9, tss32Busy: 11, callGate32: 12, interruptGate32: 14, trapGate32: 15,
+  tss16: 1,
+  ldt: 2,
+  tss16Busy: 3,
+  callGate16: 4,
+  taskGate: 5,
+  interruptGate16: 6,
+  trapGate16: 7,
+  tss32: 9,
+  tss32Busy: 11,
+  callGate32: 12,
+  interruptGate32: 14,
+  trapGate32: 15,
 } as const;
 
 /** The two words of a descriptor-table entry, and the upper half of its base (16-byte system descriptors of IA-32e mode). */
@@ -111,7 +130,14 @@ export function setFromDescriptor(cpu: SystemCpu, seg: number, selector: number,
 }
 
 /** All parts of ES..GS without BigInt. The base is 32 bits. */
-export function setRaw(state: CpuState, seg: number, selector: number, base: number, limit: number, attributes: number): void {
+export function setRaw(
+  state: CpuState,
+  seg: number,
+  selector: number,
+  base: number,
+  limit: number,
+  attributes: number,
+): void {
   const at = S.seg + seg * 16;
   state.set32(at, selector);
   state.set32(at + 4, limit);

@@ -24,18 +24,28 @@ export interface TestCpu extends SystemCpu {
 const RAM_BASE = 0x20_0000;
 export const RAM_BYTES = 0x40_0000;
 
-export function testCpu(options: Partial<Omit<CpuModel, 'features'>> & { features?: Partial<CpuModel['features']> } = {}): TestCpu {
+export function testCpu(
+  options: Partial<Omit<CpuModel, 'features'>> & { features?: Partial<CpuModel['features']> } = {},
+): TestCpu {
   const buffer = new ArrayBuffer(RAM_BASE + RAM_BYTES);
   const state = new CpuState(buffer);
   const mmio: TestCpu['mmio'] = [];
   const ports: TestCpu['ports'] = [];
   const bus = {
-    mmioRead: (gpa: number, size: 1 | 2 | 4) => (mmio.push({ gpa, size }), 0x1122_3344 >>> (32 - size * 8)),
+    mmioRead: (gpa: number, size: 1 | 2 | 4) => {
+      mmio.push({ gpa, size });
+      return 0x1122_3344 >>> (32 - size * 8);
+    },
     mmioWrite: (gpa: number, size: 1 | 2 | 4, value: number) => void mmio.push({ gpa, size, value }),
   };
   const mmu = new Mmu({ buffer, state, ramBytes: RAM_BYTES, ramBase: RAM_BASE, mmio: bus });
   const cpu: TestCpu = {
-    state, mmu, mmio, ports, tsc: 1_000_000n, modeChanges: 0,
+    state,
+    mmu,
+    mmio,
+    ports,
+    tsc: 1_000_000n,
+    modeChanges: 0,
     io: testIo(ports, () => cpu.tsc),
     model: cpuModel(options as Parameters<typeof cpuModel>[0]),
     ram: new DataView(buffer, RAM_BASE, RAM_BYTES),
@@ -56,7 +66,10 @@ export function testCpu(options: Partial<Omit<CpuModel, 'features'>> & { feature
 
 function testIo(ports: TestCpu['ports'], tsc: () => bigint): CpuIo {
   return {
-    portRead: (port, bytes) => (ports.push({ port, bytes }), 0x55aa_55aa & (2 ** (bytes * 8) - 1)),
+    portRead: (port, bytes) => {
+      ports.push({ port, bytes });
+      return 0x55aa_55aa & (2 ** (bytes * 8) - 1);
+    },
     portWrite: (port, bytes, value) => void ports.push({ port, bytes, value }),
     tsc,
     wallClockNs: () => 1_700_000_000_500_000_000n,
@@ -85,14 +98,43 @@ export function halves(value: bigint): [low: number, high: number] {
 }
 
 /** Where the tests keep their tables, guest-physical. */
-export const AT = { gdt: 0x1000, idt: 0x2000, tss: 0x3000, ldt: 0x3800, pml4: 0x4000, pdpt: 0x5000, pd: 0x6000, pt: 0x7000, code: 0x1_0000, stack0: 0x2_0000, stack3: 0x3_0000, ist1: 0x4_0000 } as const;
+export const AT = {
+  gdt: 0x1000,
+  idt: 0x2000,
+  tss: 0x3000,
+  ldt: 0x3800,
+  pml4: 0x4000,
+  pdpt: 0x5000,
+  pd: 0x6000,
+  pt: 0x7000,
+  code: 0x1_0000,
+  stack0: 0x2_0000,
+  stack3: 0x3_0000,
+  ist1: 0x4_0000,
+} as const;
 
 /** Selectors of the test GDT, laid out as Linux does it. */
-export const SEL = { code32: 0x08, kernelCode: 0x10, kernelData: 0x18, userCode32: 0x23, userData: 0x2b, userCode: 0x33, tss: 0x40, ldt: 0x50, gate: 0x60, absent: 0x70 } as const;
+export const SEL = {
+  code32: 0x08,
+  kernelCode: 0x10,
+  kernelData: 0x18,
+  userCode32: 0x23,
+  userData: 0x2b,
+  userCode: 0x33,
+  tss: 0x40,
+  ldt: 0x50,
+  gate: 0x60,
+  absent: 0x70,
+} as const;
 
 const GDT: readonly (readonly [index: number, value: bigint])[] = [
-  [1, 0x00cf_9b00_0000_ffffn], [2, 0x00af_9b00_0000_ffffn], [3, 0x00cf_9300_0000_ffffn], [4, 0x00cf_fb00_0000_ffffn],
-  [5, 0x00cf_f300_0000_ffffn], [6, 0x00af_fb00_0000_ffffn], [14, 0x00af_1b00_0000_ffffn],
+  [1, 0x00cf_9b00_0000_ffffn],
+  [2, 0x00af_9b00_0000_ffffn],
+  [3, 0x00cf_9300_0000_ffffn],
+  [4, 0x00cf_fb00_0000_ffffn],
+  [5, 0x00cf_f300_0000_ffffn],
+  [6, 0x00af_fb00_0000_ffffn],
+  [14, 0x00af_1b00_0000_ffffn],
 ];
 
 /** Identity-mapped 4 MiB for all, tables, and CPL 0 in 64-bit mode. */
@@ -107,8 +149,18 @@ export function enterLongMode(cpu: TestCpu, cpl: 0 | 3 = 0): void {
   state.set64(S.efer, BigInt(EFER.LME | EFER.LMA | EFER.SCE | EFER.NXE));
   state.set64(S.cr0, BigInt((CR0.PE | CR0.PG | CR0.WP | CR0.ET) >>> 0));
   const dpl = cpl << 5;
-  state.setSegment(SEG.CS, { selector: cpl === 3 ? SEL.userCode : SEL.kernelCode, base: 0n, limit: 0xffff_ffff, attributes: 0xa09b | dpl });
-  state.setSegment(SEG.SS, { selector: cpl === 3 ? SEL.userData : SEL.kernelData, base: 0n, limit: 0xffff_ffff, attributes: 0xc093 | dpl });
+  state.setSegment(SEG.CS, {
+    selector: cpl === 3 ? SEL.userCode : SEL.kernelCode,
+    base: 0n,
+    limit: 0xffff_ffff,
+    attributes: 0xa09b | dpl,
+  });
+  state.setSegment(SEG.SS, {
+    selector: cpl === 3 ? SEL.userData : SEL.kernelData,
+    base: 0n,
+    limit: 0xffff_ffff,
+    attributes: 0xc093 | dpl,
+  });
   finish(cpu, cpl, 0x89);
 }
 
@@ -118,9 +170,19 @@ export function enterProtectedMode(cpu: TestCpu, cpl: 0 | 3 = 0): void {
   writeTables(cpu);
   state.set64(S.cr0, BigInt(CR0.PE | CR0.ET));
   const dpl = cpl << 5;
-  state.setSegment(SEG.CS, { selector: cpl === 3 ? SEL.userCode32 : SEL.code32, base: 0n, limit: 0xffff_ffff, attributes: 0xc09b | dpl });
+  state.setSegment(SEG.CS, {
+    selector: cpl === 3 ? SEL.userCode32 : SEL.code32,
+    base: 0n,
+    limit: 0xffff_ffff,
+    attributes: 0xc09b | dpl,
+  });
   for (const seg of [SEG.SS, SEG.DS, SEG.ES]) {
-    state.setSegment(seg, { selector: cpl === 3 ? SEL.userData : SEL.kernelData, base: 0n, limit: 0xffff_ffff, attributes: 0xc093 | dpl });
+    state.setSegment(seg, {
+      selector: cpl === 3 ? SEL.userData : SEL.kernelData,
+      base: 0n,
+      limit: 0xffff_ffff,
+      attributes: 0xc093 | dpl,
+    });
   }
   finish(cpu, cpl, 0x89);
 }
@@ -147,15 +209,28 @@ function writeTables({ ram }: TestCpu): void {
 }
 
 /** A 64-bit gate. */
-export function setGate64(cpu: TestCpu, vector: number, gate: { offset: bigint; selector?: number; type?: number; ist?: number; dpl?: number }): void {
+export function setGate64(
+  cpu: TestCpu,
+  vector: number,
+  gate: { offset: bigint; selector?: number; type?: number; ist?: number; dpl?: number },
+): void {
   const { offset, selector = SEL.kernelCode, type = 0xe, ist = 0, dpl = 0 } = gate;
-  const low = (offset & 0xffffn) | (BigInt(selector) << 16n) | (BigInt(ist) << 32n) | (BigInt(0x80 | type | (dpl << 5)) << 40n) | (((offset >> 16n) & 0xffffn) << 48n);
+  const low =
+    (offset & 0xffffn) |
+    (BigInt(selector) << 16n) |
+    (BigInt(ist) << 32n) |
+    (BigInt(0x80 | type | (dpl << 5)) << 40n) |
+    (((offset >> 16n) & 0xffffn) << 48n);
   cpu.ram.setBigUint64(AT.idt + vector * 16, low, true);
   cpu.ram.setBigUint64(AT.idt + vector * 16 + 8, offset >> 32n, true);
 }
 
 /** A 16- or 32-bit gate. */
-export function setGate32(cpu: TestCpu, vector: number, gate: { offset: number; selector?: number; type?: number; dpl?: number }): void {
+export function setGate32(
+  cpu: TestCpu,
+  vector: number,
+  gate: { offset: number; selector?: number; type?: number; dpl?: number },
+): void {
   const { offset, selector = SEL.code32, type = 0xe, dpl = 0 } = gate;
   cpu.ram.setUint32(AT.idt + vector * 8, ((offset & 0xffff) | (selector << 16)) >>> 0, true);
   cpu.ram.setUint32(AT.idt + vector * 8 + 4, ((offset & 0xffff_0000) | ((0x80 | type | (dpl << 5)) << 8)) >>> 0, true);
@@ -181,8 +256,27 @@ export function raised(call: () => void): [number, number] | undefined {
 export function insn(fields: Partial<Instruction> = {}): Instruction {
   const mode = { bits: 64, stackBits: 64, fpu: 0, cpl3: false } as const;
   return {
-    def: { name: 'test', opcode: '90' }, length: 2, mode, operandSize: 64, addressSize: 64, rep: 0, lock: false, prefix66: false, rex: 0, segment: -1,
-    mod: 3, reg: 0, rm: 0, opcodeReg: 0, opcode: 0, memory: undefined, immediate: 0n, immediate2: 0, vvvv: 0, vexL: 0, ...fields,
+    def: { name: 'test', opcode: '90' },
+    length: 2,
+    mode,
+    operandSize: 64,
+    addressSize: 64,
+    rep: 0,
+    lock: false,
+    prefix66: false,
+    rex: 0,
+    segment: -1,
+    mod: 3,
+    reg: 0,
+    rm: 0,
+    opcodeReg: 0,
+    opcode: 0,
+    memory: undefined,
+    immediate: 0n,
+    immediate2: 0,
+    vvvv: 0,
+    vexL: 0,
+    ...fields,
   };
 }
 

@@ -17,7 +17,17 @@ import { resetToInit, startup, waitForStartup } from './power-on.ts';
 import { cpuid, group7Register, hlt, movToSegment, random, rdtsc, segmentBase } from './processor.ts';
 import { retFar } from './returns.ts';
 import { loadSegment } from './segments.ts';
-import { AT, at, enterLongMode, enterProtectedMode, insn, raised, SEL, type TestCpu, testCpu } from './system-harness.ts';
+import {
+  AT,
+  at,
+  enterLongMode,
+  enterProtectedMode,
+  insn,
+  raised,
+  SEL,
+  type TestCpu,
+  testCpu,
+} from './system-harness.ts';
 
 const GP0 = [VECTOR.GP, 0];
 const UD = [VECTOR.UD, -1];
@@ -36,14 +46,35 @@ function legacy(cpl: 0 | 3 = 0): TestCpu {
 
 test('a data segment load checks type, privilege and presence', () => {
   const cpu = long(3);
-  assert.deepEqual(raised(() => loadSegment(cpu, SEG.DS, SEL.kernelData)), [VECTOR.GP, SEL.kernelData]);
-  assert.deepEqual(raised(() => loadSegment(cpu, SEG.DS, 0x80)), [VECTOR.GP, 0x80]); // beyond the limit
-  assert.deepEqual(raised(() => loadSegment(cpu, SEG.DS, SEL.tss)), [VECTOR.GP, SEL.tss]);
-  assert.deepEqual(raised(() => loadSegment(cpu, SEG.SS, 0)), GP0);
-  assert.equal(raised(() => loadSegment(cpu, SEG.DS, SEL.userData)), undefined);
+  assert.deepEqual(
+    raised(() => loadSegment(cpu, SEG.DS, SEL.kernelData)),
+    [VECTOR.GP, SEL.kernelData],
+  );
+  assert.deepEqual(
+    raised(() => loadSegment(cpu, SEG.DS, 0x80)),
+    [VECTOR.GP, 0x80],
+  ); // beyond the limit
+  assert.deepEqual(
+    raised(() => loadSegment(cpu, SEG.DS, SEL.tss)),
+    [VECTOR.GP, SEL.tss],
+  );
+  assert.deepEqual(
+    raised(() => loadSegment(cpu, SEG.SS, 0)),
+    GP0,
+  );
+  assert.equal(
+    raised(() => loadSegment(cpu, SEG.DS, SEL.userData)),
+    undefined,
+  );
   const kernel = long(0);
-  assert.deepEqual(raised(() => loadSegment(kernel, SEG.DS, SEL.absent)), [VECTOR.NP, SEL.absent]);
-  assert.equal(raised(() => loadSegment(kernel, SEG.SS, 0)), undefined); // null SS is for 64-bit kernels
+  assert.deepEqual(
+    raised(() => loadSegment(kernel, SEG.DS, SEL.absent)),
+    [VECTOR.NP, SEL.absent],
+  );
+  assert.equal(
+    raised(() => loadSegment(kernel, SEG.SS, 0)),
+    undefined,
+  ); // null SS is for 64-bit kernels
 });
 
 test('a segment load fills base and limit and sets the accessed bit', () => {
@@ -63,7 +94,10 @@ test('a load in real mode sets base and selector and leaves the limit', () => {
 
 test('MOV to CS raises #UD, and MOV to SS holds interrupts off', () => {
   const cpu = long();
-  assert.deepEqual(raised(() => movToSegment(cpu, insn({ reg: 1 }))), UD);
+  assert.deepEqual(
+    raised(() => movToSegment(cpu, insn({ reg: 1 }))),
+    UD,
+  );
   cpu.state.setGpr(GPR.RAX, BigInt(SEL.kernelData));
   movToSegment(cpu, insn({ reg: 2 }));
   assert.equal(cpu.state.get32(S.shadow) & SHADOW.interrupts, SHADOW.interrupts);
@@ -71,17 +105,32 @@ test('MOV to CS raises #UD, and MOV to SS holds interrupts off', () => {
 
 test('CR0 refuses paging without protection and NW without CD', () => {
   const cpu = testCpu();
-  assert.deepEqual(raised(() => writeCr0(cpu, 0x8000_0010n)), GP0);
-  assert.deepEqual(raised(() => writeCr0(cpu, 0x2000_0011n)), GP0);
-  assert.deepEqual(raised(() => writeCr0(cpu, 0x1_0000_0011n)), GP0);
-  assert.equal(raised(() => writeCr0(cpu, 0x1n)), undefined);
+  assert.deepEqual(
+    raised(() => writeCr0(cpu, 0x8000_0010n)),
+    GP0,
+  );
+  assert.deepEqual(
+    raised(() => writeCr0(cpu, 0x2000_0011n)),
+    GP0,
+  );
+  assert.deepEqual(
+    raised(() => writeCr0(cpu, 0x1_0000_0011n)),
+    GP0,
+  );
+  assert.equal(
+    raised(() => writeCr0(cpu, 0x1n)),
+    undefined,
+  );
   assert.equal(cpu.state.get64(S.cr0), 0x11n); // ET stays
 });
 
 test('enabling paging with EFER.LME needs CR4.PAE and sets EFER.LMA', () => {
   const cpu = legacy();
   cpu.state.set64(S.efer, BigInt(EFER.LME));
-  assert.deepEqual(raised(() => writeCr0(cpu, 0x8000_0011n)), GP0);
+  assert.deepEqual(
+    raised(() => writeCr0(cpu, 0x8000_0011n)),
+    GP0,
+  );
   cpu.state.set64(S.cr4, BigInt(CR4.PAE));
   writeCr0(cpu, 0x8000_0011n);
   assert.equal(cpu.state.get32(S.efer), EFER.LME | EFER.LMA);
@@ -92,15 +141,27 @@ test('enabling paging with EFER.LME needs CR4.PAE and sets EFER.LMA', () => {
 
 test('paging cannot be switched off in 64-bit mode', () => {
   const cpu = long();
-  assert.deepEqual(raised(() => writeCr0(cpu, 0x11n)), GP0);
+  assert.deepEqual(
+    raised(() => writeCr0(cpu, 0x11n)),
+    GP0,
+  );
 });
 
 test('CR3 refuses bits beyond the physical address', () => {
   const cpu = long();
-  assert.deepEqual(raised(() => writeCr3(cpu, 1n << 45n)), GP0);
-  assert.deepEqual(raised(() => writeCr3(cpu, 1n << 63n)), GP0);
+  assert.deepEqual(
+    raised(() => writeCr3(cpu, 1n << 45n)),
+    GP0,
+  );
+  assert.deepEqual(
+    raised(() => writeCr3(cpu, 1n << 63n)),
+    GP0,
+  );
   cpu.state.set32(S.cr4, cpu.state.get32(S.cr4) | CR4.PCIDE);
-  assert.equal(raised(() => writeCr3(cpu, (1n << 63n) | BigInt(AT.pml4) | 5n)), undefined);
+  assert.equal(
+    raised(() => writeCr3(cpu, (1n << 63n) | BigInt(AT.pml4) | 5n)),
+    undefined,
+  );
   assert.equal(cpu.state.get64(S.cr3), BigInt(AT.pml4) | 5n);
 });
 
@@ -116,8 +177,14 @@ test('CR4 refuses bits that CPUID does not claim, and PAE off in IA-32e mode', (
 });
 
 test('control registers are for CPL 0, and only 0 2 3 4 8 exist', () => {
-  assert.deepEqual(raised(() => writeControl(long(3), insn({ reg: 3 }))), GP0);
-  assert.deepEqual(raised(() => writeControl(long(), insn({ reg: 5 }))), UD);
+  assert.deepEqual(
+    raised(() => writeControl(long(3), insn({ reg: 3 }))),
+    GP0,
+  );
+  assert.deepEqual(
+    raised(() => writeControl(long(), insn({ reg: 5 }))),
+    UD,
+  );
 });
 
 test('LMSW cannot clear PE', () => {
@@ -145,7 +212,10 @@ test('PUSHF hides RF and VM, and POPF at CPL 3 keeps IF and IOPL', () => {
   assert.equal(cpu.ram.getBigUint64(AT.stack3 - 8, true), BigInt(FLAG.fixed | FLAG.IF | FLAG.CF));
   cpu.ram.setBigUint64(AT.stack3 - 8, BigInt(FLAG.IOPL | FLAG.ZF | FLAG.DF), true);
   popf(cpu, insn());
-  assert.deepEqual([state.rflags(), state.rsp], [FLAG.fixed | FLAG.IF | FLAG.ZF | FLAG.DF | FLAG.RF, BigInt(AT.stack3)]);
+  assert.deepEqual(
+    [state.rflags(), state.rsp],
+    [FLAG.fixed | FLAG.IF | FLAG.ZF | FLAG.DF | FLAG.RF, BigInt(AT.stack3)],
+  );
 });
 
 test('a 16-bit POPF changes the low half only', () => {
@@ -167,16 +237,28 @@ test('STI opens interrupts after the next instruction, once', () => {
 });
 
 test('CLI above IOPL raises #GP(0)', () => {
-  assert.deepEqual(raised(() => cli(long(3))), GP0);
+  assert.deepEqual(
+    raised(() => cli(long(3))),
+    GP0,
+  );
 });
 
 test('STAC is undefined above CPL 0 and without SMAP', () => {
-  assert.deepEqual(raised(() => stac(long(3))), UD);
-  assert.deepEqual(raised(() => stac(long(0, { features: { smap: false } }))), UD);
+  assert.deepEqual(
+    raised(() => stac(long(3))),
+    UD,
+  );
+  assert.deepEqual(
+    raised(() => stac(long(0, { features: { smap: false } }))),
+    UD,
+  );
 });
 
 test('HLT is for CPL 0 and marks the CPU halted', () => {
-  assert.deepEqual(raised(() => hlt(long(3))), GP0);
+  assert.deepEqual(
+    raised(() => hlt(long(3))),
+    GP0,
+  );
   const cpu = long();
   hlt(cpu);
   assert.equal(cpu.state.get32(S.shadow), SHADOW.halted);
@@ -188,7 +270,10 @@ test('LTR loads a 16-byte descriptor and makes it busy; a busy one raises #GP', 
   cpu.state.setGpr(GPR.RAX, BigInt(SEL.tss));
   ltr(cpu, insn());
   assert.deepEqual([cpu.state.segBase(SEG.TR), cpu.state.limit(SEG.TR)], [0xffff_8000_0000_3000n, 0x67]);
-  assert.deepEqual(raised(() => ltr(cpu, insn())), [VECTOR.GP, SEL.tss]);
+  assert.deepEqual(
+    raised(() => ltr(cpu, insn())),
+    [VECTOR.GP, SEL.tss],
+  );
   str(cpu, insn({ rm: GPR.RCX }));
   assert.equal(cpu.state.gpr(GPR.RCX), BigInt(SEL.tss));
 });
@@ -198,10 +283,16 @@ test('LLDT accepts a null selector and local descriptors come from it', () => {
   cpu.state.setGpr(GPR.RAX, BigInt(SEL.ldt));
   lldt(cpu, insn());
   cpu.ram.setBigUint64(AT.ldt + 8, 0x00cf_9300_0000_ffffn, true);
-  assert.equal(raised(() => loadSegment(cpu, SEG.ES, 0x0c)), undefined);
+  assert.equal(
+    raised(() => loadSegment(cpu, SEG.ES, 0x0c)),
+    undefined,
+  );
   cpu.state.setGpr(GPR.RAX, 0n);
   lldt(cpu, insn());
-  assert.deepEqual(raised(() => loadSegment(cpu, SEG.ES, 0x0c)), [VECTOR.GP, 0x0c]);
+  assert.deepEqual(
+    raised(() => loadSegment(cpu, SEG.ES, 0x0c)),
+    [VECTOR.GP, 0x0c],
+  );
 });
 
 test('LGDT and SGDT move ten bytes in 64-bit mode', () => {
@@ -210,14 +301,23 @@ test('LGDT and SGDT move ten bytes in 64-bit mode', () => {
   cpu.ram.setBigUint64(0x9002, 0xffff_8000_0000_1000n, true);
   lgdt(cpu, insn({ memory: at(0x9000) }));
   sgdt(cpu, insn({ memory: at(0x9100) }));
-  assert.deepEqual([cpu.ram.getUint16(0x9100, true), cpu.ram.getBigUint64(0x9102, true)], [0x7f, 0xffff_8000_0000_1000n]);
+  assert.deepEqual(
+    [cpu.ram.getUint16(0x9100, true), cpu.ram.getBigUint64(0x9102, true)],
+    [0x7f, 0xffff_8000_0000_1000n],
+  );
 });
 
 test('UMIP keeps SGDT from user code', () => {
   const cpu = long(3);
-  assert.equal(raised(() => sgdt(cpu, insn({ memory: at(0x9000) }))), undefined);
+  assert.equal(
+    raised(() => sgdt(cpu, insn({ memory: at(0x9000) }))),
+    undefined,
+  );
   cpu.state.set32(S.cr4, cpu.state.get32(S.cr4) | CR4.UMIP);
-  assert.deepEqual(raised(() => sgdt(cpu, insn({ memory: at(0x9000) }))), GP0);
+  assert.deepEqual(
+    raised(() => sgdt(cpu, insn({ memory: at(0x9000) }))),
+    GP0,
+  );
 });
 
 test('LAR, LSL, VERR and VERW tell in ZF what user code may see', () => {
@@ -243,7 +343,10 @@ test('unknown MSRs raise #GP(0) and leave registers alone', () => {
 test('MSRs above CPL 0 raise #GP(0)', () => {
   const cpu = long(3);
   cpu.state.setGpr(GPR.RCX, BigInt(MSR.IA32_TSC));
-  assert.deepEqual(raised(() => rdmsr(cpu)), GP0);
+  assert.deepEqual(
+    raised(() => rdmsr(cpu)),
+    GP0,
+  );
 });
 
 test('address MSRs refuse non-canonical values, PAT refuses reserved types', () => {
@@ -256,7 +359,10 @@ test('address MSRs refuse non-canonical values, PAT refuses reserved types', () 
 test('WRMSR of FS base and RDFSBASE see the same register', () => {
   const cpu = long();
   writeMsr(cpu, MSR.IA32_FS_BASE, 0x7fff_1234_0000n);
-  assert.deepEqual(raised(() => segmentBase(cpu, insn({ reg: 0, rm: GPR.RAX }))), UD); // CR4.FSGSBASE is off
+  assert.deepEqual(
+    raised(() => segmentBase(cpu, insn({ reg: 0, rm: GPR.RAX }))),
+    UD,
+  ); // CR4.FSGSBASE is off
   cpu.state.set32(S.cr4, cpu.state.get32(S.cr4) | CR4.FSGSBASE);
   segmentBase(cpu, insn({ reg: 0, rm: GPR.RAX }));
   assert.equal(cpu.state.gpr(GPR.RAX), 0x7fff_1234_0000n);
@@ -280,14 +386,20 @@ test('writing the TSC moves TSC_ADJUST with it', () => {
 test('RDTSC above CPL 0 obeys CR4.TSD', () => {
   const cpu = long(3);
   cpu.state.set32(S.cr4, cpu.state.get32(S.cr4) | CR4.TSD);
-  assert.deepEqual(raised(() => rdtsc(cpu)), GP0);
+  assert.deepEqual(
+    raised(() => rdtsc(cpu)),
+    GP0,
+  );
 });
 
 test('kvmclock publishes TSC, time and scale with an even version', () => {
   const cpu = long(0, { tscHz: 2_000_000_000 });
   assert.equal(writeMsr(cpu, MSR.KVM_SYSTEM_TIME_NEW, 0x9001n), true);
   const { ram } = cpu;
-  assert.deepEqual([ram.getUint32(0x9000, true), ram.getBigUint64(0x9008, true), ram.getBigUint64(0x9010, true)], [2, 1_000_000n, 500_000n]);
+  assert.deepEqual(
+    [ram.getUint32(0x9000, true), ram.getBigUint64(0x9008, true), ram.getBigUint64(0x9010, true)],
+    [2, 1_000_000n, 500_000n],
+  );
   assert.deepEqual([ram.getUint32(0x9018, true), ram.getInt8(0x901c), ram.getUint8(0x901d)], [0x8000_0000, 0, 1]);
 });
 
@@ -321,7 +433,16 @@ test('VMCALL answers "no such hypercall" instead of raising #UD', () => {
 
 test('MONITOR, MWAIT, VMLAUNCH and VMRUN raise #UD', () => {
   const cpu = long();
-  for (const [reg, rm] of [[1, 0], [1, 1], [0, 2], [3, 0]] as const) assert.deepEqual(raised(() => group7Register(cpu, insn({ reg, rm }))), UD);
+  for (const [reg, rm] of [
+    [1, 0],
+    [1, 1],
+    [0, 2],
+    [3, 0],
+  ] as const)
+    assert.deepEqual(
+      raised(() => group7Register(cpu, insn({ reg, rm }))),
+      UD,
+    );
 });
 
 test('CPUID clears the upper halves and shows OSXSAVE as CR4 has it', () => {
@@ -347,7 +468,10 @@ test('ports are free at CPL 0', () => {
   cpu.state.setGpr(GPR.RAX, 0x1234_5678n);
   outPort(cpu, insn({ opcode: 0xee }));
   inPort(cpu, insn({ opcode: 0xe5, immediate: -1n, operandSize: 32 }));
-  assert.deepEqual(cpu.ports, [{ port: 0x3f8, bytes: 1, value: 0x78 }, { port: 0xff, bytes: 4 }]);
+  assert.deepEqual(cpu.ports, [
+    { port: 0x3f8, bytes: 1, value: 0x78 },
+    { port: 0xff, bytes: 4 },
+  ]);
   assert.equal(cpu.state.gpr(GPR.RAX), 0x55aa_55aan);
 });
 
@@ -356,14 +480,18 @@ test('above IOPL the I/O permission bitmap decides', () => {
   cpu.state.setSegment(SEG.TR, { selector: SEL.tss, base: BigInt(AT.tss), limit: 0x68 + 0x100, attributes: 0x8b });
   cpu.ram.setUint16(AT.tss + 102, 0x68, true);
   cpu.ram.setUint8(AT.tss + 0x68 + 0x80 / 8, 0b10);
-  const out = (port: number, opcode: number): unknown => raised(() => outPort(cpu, insn({ opcode, immediate: BigInt(port), operandSize: 32 })));
+  const out = (port: number, opcode: number): unknown =>
+    raised(() => outPort(cpu, insn({ opcode, immediate: BigInt(port), operandSize: 32 })));
   assert.deepEqual([out(0x80, 0xe6), out(0x81, 0xe6), out(0x7e, 0xe7)], [undefined, GP0, GP0]);
 });
 
 test('without a bitmap user code has no ports', () => {
   const cpu = long(3);
   cpu.ram.setUint16(AT.tss + 102, 0x8000, true);
-  assert.deepEqual(raised(() => inPort(cpu, insn({ opcode: 0xec }))), GP0);
+  assert.deepEqual(
+    raised(() => inPort(cpu, insn({ opcode: 0xec }))),
+    GP0,
+  );
 });
 
 test('REP INSB stores each byte and counts RCX down', () => {
@@ -372,14 +500,20 @@ test('REP INSB stores each byte and counts RCX down', () => {
   cpu.state.setGpr(GPR.RCX, 3n);
   cpu.state.setGpr(GPR.RDI, 0x9000n);
   inString(cpu, insn({ opcode: 0x6c, rep: 0xf3 }));
-  assert.deepEqual([cpu.state.gpr(GPR.RCX), cpu.state.gpr(GPR.RDI), cpu.ram.getUint32(0x9000, true)], [0n, 0x9003n, 0xaaaaaa]);
+  assert.deepEqual(
+    [cpu.state.gpr(GPR.RCX), cpu.state.gpr(GPR.RDI), cpu.ram.getUint32(0x9000, true)],
+    [0n, 0x9003n, 0xaaaaaa],
+  );
 });
 
 test('REP INSB into an absent page reads no port', () => {
   const cpu = long();
   cpu.state.setGpr(GPR.RCX, 3n);
   cpu.state.setGpr(GPR.RDI, 0x7000_0000n);
-  assert.deepEqual(raised(() => inString(cpu, insn({ opcode: 0x6c, rep: 0xf3 }))), [VECTOR.PF, 2]);
+  assert.deepEqual(
+    raised(() => inString(cpu, insn({ opcode: 0x6c, rep: 0xf3 }))),
+    [VECTOR.PF, 2],
+  );
   assert.deepEqual(cpu.ports, []);
 });
 
@@ -396,11 +530,17 @@ test('a far jump goes from compatibility to 64-bit code', () => {
   const cpu = long();
   cpu.state.setSegment(SEG.CS, { selector: SEL.code32, base: 0n, limit: 0xffff_ffff, attributes: 0xc09b });
   jumpFar(cpu, { selector: SEL.kernelCode, offset: 0x1_2345n, width: 4 });
-  assert.deepEqual([cpu.state.rip, cpu.state.selector(SEG.CS), cpu.state.attributes(SEG.CS) & 0x2000], [0x1_2345n, SEL.kernelCode, 0x2000]);
+  assert.deepEqual(
+    [cpu.state.rip, cpu.state.selector(SEG.CS), cpu.state.attributes(SEG.CS) & 0x2000],
+    [0x1_2345n, SEL.kernelCode, 0x2000],
+  );
 });
 
 test('a far jump to another privilege raises #GP with the selector', () => {
-  assert.deepEqual(raised(() => jumpFar(long(), { selector: SEL.userCode, offset: 0n, width: 8 })), [VECTOR.GP, SEL.userCode & ~3]);
+  assert.deepEqual(
+    raised(() => jumpFar(long(), { selector: SEL.userCode, offset: 0n, width: 8 })),
+    [VECTOR.GP, SEL.userCode & ~3],
+  );
 });
 
 test('a far call and far return are inverse', () => {
@@ -421,7 +561,10 @@ test('a 64-bit call gate takes user code to CPL 0 and RETF brings it back', () =
   callFar(cpu, { selector: SEL.gate | 3, offset: 0n, width: 8 });
   assert.deepEqual([cpu.state.rip, cpu.state.cpl, cpu.state.rsp], [0x1_2000n, 0, BigInt(AT.stack0 - 32)]);
   retFar(cpu, insn(), 0);
-  assert.deepEqual([cpu.state.rip, cpu.state.cpl, cpu.state.rsp, cpu.state.selector(SEG.SS)], [0x1_0007n, 3, BigInt(AT.stack3), SEL.userData]);
+  assert.deepEqual(
+    [cpu.state.rip, cpu.state.cpl, cpu.state.rsp, cpu.state.selector(SEG.SS)],
+    [0x1_0007n, 3, BigInt(AT.stack3), SEL.userData],
+  );
 });
 
 test('an instruction breakpoint hits its address once, and RF lets it pass', () => {
@@ -432,7 +575,10 @@ test('an instruction breakpoint hits its address once, and RF lets it pass', () 
   state.setGpr(GPR.RAX, 1n);
   writeDebug(cpu, insn({ reg: 7 }));
   assert.equal(needsDebugStepping(state), true);
-  assert.deepEqual([hitsInstructionBreakpoint(state, 0x1_0001n), hitsInstructionBreakpoint(state, 0x1_0000n)], [false, true]);
+  assert.deepEqual(
+    [hitsInstructionBreakpoint(state, 0x1_0001n), hitsInstructionBreakpoint(state, 0x1_0000n)],
+    [false, true],
+  );
   assert.equal(state.get64(S.dr + 48), 0xffff_0ff1n);
   state.set32(S.flags, state.get32(S.flags) | FLAG.RF);
   assert.equal(hitsInstructionBreakpoint(state, 0x1_0000n), false);
@@ -450,7 +596,10 @@ test('DR4 is DR6 unless CR4.DE is set', () => {
   readDebug(cpu, insn({ reg: 4, rm: GPR.RCX }));
   assert.equal(cpu.state.gpr(GPR.RCX), 0xffff_0ff0n);
   cpu.state.set32(S.cr4, cpu.state.get32(S.cr4) | CR4.DE);
-  assert.deepEqual(raised(() => readDebug(cpu, insn({ reg: 4 }))), UD);
+  assert.deepEqual(
+    raised(() => readDebug(cpu, insn({ reg: 4 }))),
+    UD,
+  );
 });
 
 test('INIT keeps vectors, and a startup IPI begins in real mode at its page', () => {
@@ -466,6 +615,9 @@ test('INIT keeps vectors, and a startup IPI begins in real mode at its page', ()
 test('reset starts at the reset vector in real mode', () => {
   const cpu = long();
   resetToInit(cpu);
-  assert.deepEqual([cpu.state.segBase(SEG.CS) + cpu.state.rip, cpu.state.rflags(), cpu.state.gpr(GPR.RDX)], [0xffff_fff0n, 2, 0x606a6n]);
+  assert.deepEqual(
+    [cpu.state.segBase(SEG.CS) + cpu.state.rip, cpu.state.rflags(), cpu.state.gpr(GPR.RDX)],
+    [0xffff_fff0n, 2, 0x606a6n],
+  );
   assert.equal(cpu.state.get64(MSR_SLOT.PAT), 0x0007_0406_0007_0406n);
 });

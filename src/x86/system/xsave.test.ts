@@ -4,7 +4,21 @@ import { GPR, S } from '../state/layout.ts';
 import { CR0, CR4 } from './control-bits.ts';
 import { VECTOR } from './exception.ts';
 import { AT, at, enterLongMode, insn, raised, type TestCpu, testCpu } from './system-harness.ts';
-import { fxrstor, fxsave, inUse, ldmxcsr, stmxcsr, xgetbv, xrstor, xrstors, xsave, xsavec, xsaveopt, xsaves, xsetbv } from './xsave.ts';
+import {
+  fxrstor,
+  fxsave,
+  inUse,
+  ldmxcsr,
+  stmxcsr,
+  xgetbv,
+  xrstor,
+  xrstors,
+  xsave,
+  xsavec,
+  xsaveopt,
+  xsaves,
+  xsetbv,
+} from './xsave.ts';
 
 const AREA = 0x9000;
 const HERE = insn({ memory: at(AREA) });
@@ -33,10 +47,20 @@ function wipe(cpu: TestCpu): void {
 }
 
 function snapshot({ state }: TestCpu): unknown {
-  return { vectors: Buffer.from(state.bytes.slice(S.xmm, S.xmm + 512)).toString('hex'), st: Buffer.from(state.bytes.slice(S.st, S.st + 128)).toString('hex'), words: [S.fcw, S.fsw, S.ftw, S.mxcsr].map((slot) => state.get32(slot)) };
+  return {
+    vectors: Buffer.from(state.bytes.slice(S.xmm, S.xmm + 512)).toString('hex'),
+    st: Buffer.from(state.bytes.slice(S.st, S.st + 128)).toString('hex'),
+    words: [S.fcw, S.fsw, S.ftw, S.mxcsr].map((slot) => state.get32(slot)),
+  };
 }
 
-for (const [name, save, restore] of [['FXSAVE', fxsave, fxrstor], ['XSAVE', xsave, xrstor], ['XSAVEOPT', xsaveopt, xrstor], ['XSAVEC', xsavec, xrstor], ['XSAVES', xsaves, xrstors]] as const) {
+for (const [name, save, restore] of [
+  ['FXSAVE', fxsave, fxrstor],
+  ['XSAVE', xsave, xrstor],
+  ['XSAVEOPT', xsaveopt, xrstor],
+  ['XSAVEC', xsavec, xrstor],
+  ['XSAVES', xsaves, xrstors],
+] as const) {
   test(`${name} and its restore give back the same state`, () => {
     const cpu = withState();
     const before = snapshot(cpu);
@@ -69,7 +93,10 @@ test('XSAVEC leaves out what is in its initial state', () => {
   cpu.state.set32(S.mxcsr, 0x1f80);
   assert.equal(inUse(cpu.state), 0);
   xsavec(cpu, HERE);
-  assert.deepEqual([cpu.ram.getBigUint64(AREA + 512, true), cpu.ram.getBigUint64(AREA + 520, true)], [0n, (1n << 63n) | 3n]);
+  assert.deepEqual(
+    [cpu.ram.getBigUint64(AREA + 512, true), cpu.ram.getBigUint64(AREA + 520, true)],
+    [0n, (1n << 63n) | 3n],
+  );
 });
 
 test('XRSTOR puts components that the area does not hold into their initial state', () => {
@@ -82,40 +109,70 @@ test('XRSTOR puts components that the area does not hold into their initial stat
 test('XRSTOR refuses unknown components, reserved header bytes and reserved MXCSR bits', () => {
   const cpu = withState();
   cpu.ram.setBigUint64(AREA + 512, 4n, true);
-  assert.deepEqual(raised(() => xrstor(cpu, HERE)), GP0);
+  assert.deepEqual(
+    raised(() => xrstor(cpu, HERE)),
+    GP0,
+  );
   cpu.ram.setBigUint64(AREA + 512, 2n, true);
   cpu.ram.setUint8(AREA + 528, 1);
-  assert.deepEqual(raised(() => xrstor(cpu, HERE)), GP0);
+  assert.deepEqual(
+    raised(() => xrstor(cpu, HERE)),
+    GP0,
+  );
   cpu.ram.setUint8(AREA + 528, 0);
   cpu.ram.setUint32(AREA + 24, 0x1_0000, true);
-  assert.deepEqual(raised(() => xrstor(cpu, HERE)), GP0);
+  assert.deepEqual(
+    raised(() => xrstor(cpu, HERE)),
+    GP0,
+  );
 });
 
 test('XRSTORS accepts the compacted format only', () => {
   const cpu = withState();
-  assert.deepEqual(raised(() => xrstors(cpu, HERE)), GP0);
+  assert.deepEqual(
+    raised(() => xrstors(cpu, HERE)),
+    GP0,
+  );
 });
 
 test('misaligned areas raise #GP(0)', () => {
   const cpu = withState();
-  assert.deepEqual(raised(() => xsave(cpu, insn({ memory: at(AREA + 32) }))), GP0);
-  assert.deepEqual(raised(() => fxsave(cpu, insn({ memory: at(AREA + 8) }))), GP0);
+  assert.deepEqual(
+    raised(() => xsave(cpu, insn({ memory: at(AREA + 32) }))),
+    GP0,
+  );
+  assert.deepEqual(
+    raised(() => fxsave(cpu, insn({ memory: at(AREA + 8) }))),
+    GP0,
+  );
 });
 
 test('a save that would cross into an absent page changes nothing', () => {
   const cpu = withState();
   const last = 0x40_0000 - 64;
-  assert.deepEqual(raised(() => xsave(cpu, insn({ memory: at(last) }))), [VECTOR.PF, 2]);
+  assert.deepEqual(
+    raised(() => xsave(cpu, insn({ memory: at(last) }))),
+    [VECTOR.PF, 2],
+  );
   assert.equal(cpu.ram.getUint16(last, true), 0);
 });
 
 test('CR0.TS raises #NM, CR4.OSXSAVE clear raises #UD', () => {
   const cpu = withState();
   cpu.state.set32(S.cr0, cpu.state.get32(S.cr0) | CR0.TS);
-  assert.deepEqual(raised(() => xsave(cpu, HERE)), [VECTOR.NM, -1]);
-  assert.deepEqual(raised(() => fxsave(cpu, HERE)), [VECTOR.NM, -1]);
+  assert.deepEqual(
+    raised(() => xsave(cpu, HERE)),
+    [VECTOR.NM, -1],
+  );
+  assert.deepEqual(
+    raised(() => fxsave(cpu, HERE)),
+    [VECTOR.NM, -1],
+  );
   cpu.state.set32(S.cr4, cpu.state.get32(S.cr4) & ~CR4.OSXSAVE);
-  assert.deepEqual(raised(() => xsave(cpu, HERE)), [VECTOR.UD, -1]);
+  assert.deepEqual(
+    raised(() => xsave(cpu, HERE)),
+    [VECTOR.UD, -1],
+  );
 });
 
 test('XCR0 must have x87 and nothing that CPUID does not claim', () => {
@@ -134,7 +191,10 @@ test('XCR0 must have x87 and nothing that CPUID does not claim', () => {
 test('LDMXCSR refuses reserved bits', () => {
   const cpu = withState();
   cpu.ram.setUint32(AT.code, 0x1_1f80, true);
-  assert.deepEqual(raised(() => ldmxcsr(cpu, insn({ memory: at(AT.code) }))), GP0);
+  assert.deepEqual(
+    raised(() => ldmxcsr(cpu, insn({ memory: at(AT.code) }))),
+    GP0,
+  );
   stmxcsr(cpu, insn({ memory: at(AT.code) }));
   assert.equal(cpu.ram.getUint32(AT.code, true), 0x1fa0);
 });

@@ -15,7 +15,21 @@ export const MXCSR_MASK = 0xffff;
 const MXCSR_INIT = 0x1f80;
 const FCW_INIT = 0x37f;
 /** Layout of the XSAVE area. @spec SDM-1 §13.4 */
-const AREA = { fcw: 0, fsw: 2, ftw: 4, fop: 6, fip: 8, fdp: 16, mxcsr: 24, mxcsrMask: 28, st: 32, xmm: 160, header: 512, ymm: 576, end: 832 } as const;
+const AREA = {
+  fcw: 0,
+  fsw: 2,
+  ftw: 4,
+  fop: 6,
+  fip: 8,
+  fdp: 16,
+  mxcsr: 24,
+  mxcsrMask: 28,
+  st: 32,
+  xmm: 160,
+  header: 512,
+  ymm: 576,
+  end: 832,
+} as const;
 const COMPACTED = 0x8000_0000;
 
 /** The area as it is built before it goes to guest memory, or as it came from there. Used within one instruction. */
@@ -107,7 +121,12 @@ function save(cpu: SystemCpu, insn: Instruction, how: { compacted: boolean; init
 /** The whole range must be writable before anything is stored. */
 function probe(cpu: SystemCpu, at: bigint, mask: number): void {
   const length = (mask & XSTATE.avx) !== 0 ? AREA.end : AREA.ymm;
-  cpu.mmu.probe(Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n)), length, cpu.mmu.privilege() | ACCESS.write);
+  cpu.mmu.probe(
+    Number(BigInt.asIntN(32, at)),
+    Number(BigInt.asIntN(32, at >> 32n)),
+    length,
+    cpu.mmu.privilege() | ACCESS.write,
+  );
 }
 
 export function xrstor(cpu: SystemCpu, insn: Instruction): void {
@@ -181,11 +200,16 @@ function requested(state: CpuState): number {
 
 /** XINUSE: components that are not in their initial state. @spec SDM-1 §13.6 */
 export function inUse(state: CpuState): number {
-  return (isX87Initial(state) ? 0 : XSTATE.x87) | (anyVector(state, 0) ? XSTATE.sse : 0) | (anyVector(state, 16) ? XSTATE.avx : 0);
+  return (
+    (isX87Initial(state) ? 0 : XSTATE.x87) |
+    (anyVector(state, 0) ? XSTATE.sse : 0) |
+    (anyVector(state, 16) ? XSTATE.avx : 0)
+  );
 }
 
 function isX87Initial(state: CpuState): boolean {
-  const control = state.get32(S.fcw) === FCW_INIT && state.get32(S.fsw) === 0 && state.get32(S.ftw) === 0 && state.get32(S.fop) === 0;
+  const control =
+    state.get32(S.fcw) === FCW_INIT && state.get32(S.fsw) === 0 && state.get32(S.ftw) === 0 && state.get32(S.fop) === 0;
   if (!control || state.get64(S.fip) !== 0n || state.get64(S.fdp) !== 0n) return false;
   for (let i = S.st; i < S.st + 128; i += 4) if (state.get32(i) !== 0) return false;
   return true;
@@ -253,21 +277,25 @@ function checkMxcsr(): void {
 
 /** XMM registers lie 32 bytes apart in the state, 16 in the area. */
 function saveXmm(state: CpuState, count: number): number {
-  for (let i = 0; i < count; i++) image.set(state.bytes.subarray(S.xmm + i * 32, S.xmm + i * 32 + 16), AREA.xmm + i * 16);
+  for (let i = 0; i < count; i++)
+    image.set(state.bytes.subarray(S.xmm + i * 32, S.xmm + i * 32 + 16), AREA.xmm + i * 16);
   return count;
 }
 
 function loadXmm(state: CpuState, count: number): void {
-  for (let i = 0; i < count; i++) state.bytes.set(image.subarray(AREA.xmm + i * 16, AREA.xmm + i * 16 + 16), S.xmm + i * 32);
+  for (let i = 0; i < count; i++)
+    state.bytes.set(image.subarray(AREA.xmm + i * 16, AREA.xmm + i * 16 + 16), S.xmm + i * 32);
 }
 
 function saveYmm(state: CpuState, count: number): number {
-  for (let i = 0; i < count; i++) image.set(state.bytes.subarray(S.xmm + i * 32 + 16, S.xmm + i * 32 + 32), AREA.ymm + i * 16);
+  for (let i = 0; i < count; i++)
+    image.set(state.bytes.subarray(S.xmm + i * 32 + 16, S.xmm + i * 32 + 32), AREA.ymm + i * 16);
   return count;
 }
 
 function loadYmm(state: CpuState, count: number): void {
-  for (let i = 0; i < count; i++) state.bytes.set(image.subarray(AREA.ymm + i * 16, AREA.ymm + i * 16 + 16), S.xmm + i * 32 + 16);
+  for (let i = 0; i < count; i++)
+    state.bytes.set(image.subarray(AREA.ymm + i * 16, AREA.ymm + i * 16 + 16), S.xmm + i * 32 + 16);
 }
 
 function clearVectors(state: CpuState, count: number, half: number): void {
@@ -276,12 +304,22 @@ function clearVectors(state: CpuState, count: number, half: number): void {
 
 function copyOut(cpu: SystemCpu, area: bigint, offset: number, length: number): void {
   const at = area + BigInt(offset);
-  cpu.mmu.writeBytes(Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n)), cpu.mmu.privilege(), image.subarray(offset, offset + length));
+  cpu.mmu.writeBytes(
+    Number(BigInt.asIntN(32, at)),
+    Number(BigInt.asIntN(32, at >> 32n)),
+    cpu.mmu.privilege(),
+    image.subarray(offset, offset + length),
+  );
 }
 
 function copyIn(cpu: SystemCpu, area: bigint, offset: number, length: number): void {
   const at = area + BigInt(offset);
-  cpu.mmu.readBytes(Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n)), cpu.mmu.privilege(), image.subarray(offset, offset + length));
+  cpu.mmu.readBytes(
+    Number(BigInt.asIntN(32, at)),
+    Number(BigInt.asIntN(32, at >> 32n)),
+    cpu.mmu.privilege(),
+    image.subarray(offset, offset + length),
+  );
 }
 
 /** LDMXCSR. @spec SDM-2A "LDMXCSR" */
