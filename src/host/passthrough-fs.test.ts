@@ -301,6 +301,9 @@ testBoth('more files than descriptors are served, and open files keep working', 
     assert.equal(text(guest.read(nodeid, fhOf(opened), 0, 10).payload), `${index}`);
     guest.release(nodeid, fhOf(opened));
   }
+  // Asking for attributes needs descriptors too, and never runs out of them.
+  for (const nodeid of nodes) assert.equal(guest.getattr(nodeid).error, 0);
+  assert.ok(openDescriptors() <= before + 40);
   guest.rename(dir, 'f3', 1, 'elsewhere');
   assert.equal(attrOf(guest.getattr(nodes[3] as number), 'size', ATTR_OUT), 1);
 });
@@ -322,6 +325,17 @@ test(
     assert.notEqual(attrOf(plain, 'ino'), fs.statSync('/proc').ino);
   },
 );
+
+testBoth('a chain of directories longer than the descriptors allowed is reached again', (context, options) => {
+  const { guest, path } = shareFixture(context, { ...options, descriptorsMax: 24 });
+  const deep = Array.from({ length: 60 }, (_, depth) => `d${depth}`).join('/');
+  fs.mkdirSync(path(deep), { recursive: true });
+  fs.writeFileSync(path(`${deep}/file`), 'deep');
+  const nodeid = guest.walk(`${deep}/file`);
+  for (let index = 0; index < 50; index++) guest.symlink(1, `l${index}`, 'x');
+  const opened = guest.open(nodeid);
+  assert.equal(text(guest.read(nodeid, fhOf(opened), 0, 10).payload), 'deep');
+});
 
 test('sharing what is not a directory fails with a typed error', () => {
   assert.throws(() => openPassthrough('/dev/null'), ShareError);

@@ -85,16 +85,16 @@ class PassthroughFs implements FileSystem {
   }
 
   getattr(nodeid: number, fh: number, reply: AttrReply): number {
-    return attributes.getattr(this.#share, nodeid, fh, reply);
+    return attributes.getattr(this.#ready, nodeid, fh, reply);
   }
   setattr(nodeid: number, fh: number, change: AttrChange, reply: AttrReply): number {
-    return attributes.setattr(this.#share, nodeid, fh, change, reply);
+    return attributes.setattr(this.#ready, nodeid, fh, change, reply);
   }
   access(nodeid: number, mask: number, caller: Caller): number {
-    return attributes.access(this.#share, nodeid, mask, caller);
+    return attributes.access(this.#ready, nodeid, mask, caller);
   }
   readlink(nodeid: number, into: Uint8Array): number {
-    const { inodes, calls } = this.#share;
+    const { inodes, calls } = this.#ready;
     const inode = inodes.byId(nodeid);
     if (inode === undefined) return NO_NODE;
     if (inode.type !== S_IFLNK) return -EINVAL;
@@ -115,16 +115,16 @@ class PassthroughFs implements FileSystem {
     return share.withDescriptors(() => names.mkdir(share, parent, name, node, caller, entry));
   }
   link(nodeid: number, newParent: number, newName: Name, entry: Entry): number {
-    return names.link(this.#share, nodeid, newParent, newName, entry);
+    return names.link(this.#ready, nodeid, newParent, newName, entry);
   }
   unlink(parent: number, name: Name): number {
-    return names.unlink(this.#share, parent, name, false);
+    return names.unlink(this.#ready, parent, name, false);
   }
   rmdir(parent: number, name: Name): number {
-    return names.unlink(this.#share, parent, name, true);
+    return names.unlink(this.#ready, parent, name, true);
   }
   rename(parent: number, name: Name, newParent: number, newName: Name, flags: number): number {
-    return names.rename(this.#share, parent, name, newParent, newName, flags);
+    return names.rename(this.#ready, parent, name, newParent, newName, flags);
   }
 
   open(nodeid: number, flags: number, killPriv: boolean, reply: OpenReply): number {
@@ -153,17 +153,17 @@ class PassthroughFs implements FileSystem {
     return share.withDescriptors(() => names.tmpfile(share, parent, file, entry, reply));
   }
   read(nodeid: number, fh: number, into: readonly Uint8Array[], offset: number): number {
-    return files.read(this.#share, nodeid, fh, into, offset);
+    return files.read(this.#ready, nodeid, fh, into, offset);
   }
   write(nodeid: number, fh: number, from: readonly Uint8Array[], offset: number, killPriv: boolean): number {
-    return files.write(this.#share, nodeid, fh, from, offset, killPriv);
+    return files.write(this.#ready, nodeid, fh, from, offset, killPriv);
   }
   /** Nothing is buffered here. Linux takes ENOSYS for success and does not ask again: one request less per close. */
   flush(): number {
     return -ENOSYS;
   }
   release(nodeid: number, fh: number): number {
-    return files.release(this.#share, nodeid, fh);
+    return files.release(this.#ready, nodeid, fh);
   }
   fsync(nodeid: number, fh: number, dataOnly: boolean): number {
     const fd = this.#fd(nodeid, fh);
@@ -189,18 +189,17 @@ class PassthroughFs implements FileSystem {
     return share.withDescriptors(() => files.openDirectory(share, nodeid, reply));
   }
   readdir(nodeid: number, fh: number, offset: DirentOffset, sink: DirentSink): number {
-    this.#share.inodes.trim();
-    return files.readDirectory(this.#share, nodeid, fh, offset, sink);
+    return files.readDirectory(this.#ready, nodeid, fh, offset, sink);
   }
   releasedir(nodeid: number, fh: number): number {
-    return files.release(this.#share, nodeid, fh);
+    return files.release(this.#ready, nodeid, fh);
   }
   fsyncdir(nodeid: number, fh: number, dataOnly: boolean): number {
     return this.fsync(nodeid, fh, dataOnly);
   }
 
   statfs(nodeid: number, reply: StatfsReply): number {
-    const fd = this.#share.inodes.fdOf(nodeid);
+    const fd = this.#ready.inodes.fdOf(nodeid);
     if (fd < 0) return fd;
     try {
       const found = statfsSync(procPath(fd));
@@ -218,7 +217,7 @@ class PassthroughFs implements FileSystem {
     }
   }
   syncfs(nodeid: number): number {
-    const { inodes, calls } = this.#share;
+    const { inodes, calls } = this.#ready;
     const inode = inodes.byId(nodeid);
     if (inode === undefined || inode.type !== S_IFDIR) return NO_NODE;
     const held = inodes.fd(inode);
@@ -230,20 +229,26 @@ class PassthroughFs implements FileSystem {
   }
 
   setxattr(nodeid: number, name: Name, value: Uint8Array, flags: number): number {
-    const fd = this.#share.inodes.fdOf(nodeid);
+    const fd = this.#ready.inodes.fdOf(nodeid);
     return fd < 0 ? fd : this.#share.calls.setxattr(fd, name, value, flags);
   }
   getxattr(nodeid: number, name: Name, into: Uint8Array): number {
-    const fd = this.#share.inodes.fdOf(nodeid);
+    const fd = this.#ready.inodes.fdOf(nodeid);
     return fd < 0 ? fd : this.#share.calls.getxattr(fd, name, into);
   }
   listxattr(nodeid: number, into: Uint8Array): number {
-    const fd = this.#share.inodes.fdOf(nodeid);
+    const fd = this.#ready.inodes.fdOf(nodeid);
     return fd < 0 ? fd : this.#share.calls.listxattr(fd, into);
   }
   removexattr(nodeid: number, name: Name): number {
-    const fd = this.#share.inodes.fdOf(nodeid);
+    const fd = this.#ready.inodes.fdOf(nodeid);
     return fd < 0 ? fd : this.#share.calls.removexattr(fd, name);
+  }
+
+  /** The share before a request: the only moment at which descriptors may be closed to save some. */
+  get #ready(): Share {
+    this.#share.inodes.trim();
+    return this.#share;
   }
 
   #fd(nodeid: number, fh: number): number {

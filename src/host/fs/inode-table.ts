@@ -1,4 +1,4 @@
-import { EMFILE, ENFILE, ENOENT, ESTALE } from '../../fuse/errno.ts';
+import { ENFILE, ENOENT, ESTALE } from '../../fuse/errno.ts';
 import type { Attr, Name } from '../../fuse/file-system.ts';
 import { FUSE_ROOT_ID } from '../../fuse/protocol.ts';
 import { newAttr } from '../../fuse/records.ts';
@@ -29,7 +29,7 @@ export interface Inode {
 }
 
 /** How deep a chain of closed directories may be to be opened again. */
-const REOPEN_DEPTH_MAX = 256;
+const REOPEN_DEPTH_MAX = 1024;
 
 /**
  * The inodes the guest knows, each held by an O_PATH descriptor: names may change under us, by the guest or by other
@@ -210,7 +210,7 @@ export class InodeTable {
     this.#open.delete(inode);
   }
 
-  /** Opens the closed directories above an inode from the top down, then the inode. */
+  /** Opens the closed directories above an inode from the top down, then the inode; keeps them if there is room. */
   #reopenChain(inode: Inode): number {
     const chain: Inode[] = [];
     let at: Inode | null = inode;
@@ -220,26 +220,35 @@ export class InodeTable {
       at = at.parent;
     }
     if (at === null) return -ESTALE;
-    if (this.#open.size + chain.length > this.#hardMax) return -EMFILE;
+    const keep = this.#open.size + chain.length <= this.#hardMax;
     let fd = at.fd;
-    while (chain.length > 0 && fd >= 0) fd = this.#reopen(chain.pop() as Inode, fd);
+    let passing = -1;
+    for (let next = chain.pop(); next !== undefined; next = chain.pop()) {
+      fd = this.#openAgain(next, fd);
+      if (passing >= 0) this.#calls.close(passing);
+      if (fd < 0) return fd;
+      passing = keep || next === inode ? -1 : fd;
+      if (passing < 0) this.#setFd(next, fd);
+    }
     return fd;
   }
 
-  #reopen(inode: Inode, dir: number): number {
+  /** A descriptor for what is at the inode's last known place, if that is still the inode. */
+  #openAgain(inode: Inode, dir: number): number {
     if (inode.name === null) return -ESTALE;
     const fd = this.#calls.openAt(dir, inode.name, O_PATH, 0);
     if (fd < 0) return fd === -ENOENT ? -ESTALE : fd;
     const error = this.#calls.stat(fd, this.#attr, this.#identity);
     const same = error === 0 && keyOf(this.#attr, this.#identity) === inode.key;
-    if (!same || (this.#attr.mode & S_IFMT) !== inode.type) {
-      this.#calls.close(fd);
-      return -ESTALE;
-    }
+    if (same && (this.#attr.mode & S_IFMT) === inode.type) return fd;
+    this.#calls.close(fd);
+    return -ESTALE;
+  }
+
+  #setFd(inode: Inode, fd: number): void {
     inode.fd = fd;
     inode.used = true;
     this.#open.add(inode);
-    return fd;
   }
 }
 
