@@ -2,7 +2,7 @@ import type { Definition } from '../isa/definition.ts';
 import { SEG } from '../state/layout.ts';
 import { ud } from '../system/exception.ts';
 import type { CodeMode, Instruction, MemoryOperand } from './instruction.ts';
-import { immediateBytes, operandSpec } from './operands.ts';
+import { immediateBytes, type OperandSpec, operandSpec } from './operands.ts';
 import type { OpcodeEntry, OpcodeTables } from './tables.ts';
 
 /** What is executed for bytes that are no instruction. */
@@ -164,13 +164,12 @@ export class Decoder {
     }
     let immediate = 0n;
     let immediate2 = 0;
-    let seen = 0;
-    for (const code of form.operands ?? []) {
-      const spec = operandSpec(code);
-      const bytes = immediateBytes(spec, operandSize, addressSize, mode64);
-      if (bytes === 0) continue;
-      if (seen++ === 0) immediate = this.#signed(bytes);
-      else immediate2 = Number(this.#signed(bytes));
+    const immediates = immediatesOf(form);
+    for (let i = 0; i < immediates.length; i++) {
+      const spec = immediates[i]!;
+      const value = this.#signed(immediateBytes(spec, operandSize, addressSize, mode64));
+      if (i === 0) immediate = value;
+      else immediate2 = Number(value);
       if (spec.where === 'A') immediate2 = Number(this.#signed(2)) & 0xffff;
     }
     if (this.#at > 15) return this.#invalid(mode);
@@ -238,6 +237,19 @@ interface Prefixes {
   vexL: number;
   vexPrefix: number;
   map: number;
+}
+
+const NO_IMMEDIATES: readonly OperandSpec[] = [];
+const IMMEDIATES = new Map<Definition, readonly OperandSpec[]>();
+
+/** The operands of a form that take bytes after ModRM. */
+function immediatesOf(form: Definition): readonly OperandSpec[] {
+  const known = IMMEDIATES.get(form);
+  if (known !== undefined) return known;
+  const found = (form.operands ?? []).map(operandSpec).filter((spec) => 'IJOA'.includes(spec.where));
+  const list = found.length === 0 ? NO_IMMEDIATES : found;
+  IMMEDIATES.set(form, list);
+  return list;
 }
 
 /** General-register VEX forms take VEX.L = 0; VEX.vvvv must be unused when no operand is there. @spec SDM-2A §2.3.6 */
