@@ -3,7 +3,7 @@ import { GPR, S, SEG } from '../state/layout.ts';
 import { MSR_SLOT } from '../state/msr.ts';
 import { FLAG } from '../state/state.ts';
 import type { SystemCpu } from './system-cpu.ts';
-import { initX87 } from './xsave.ts';
+import { initX87 } from './xsave-image.ts';
 
 /** Present, writable data / readable code, accessed. */
 const REAL_DATA = 0x93;

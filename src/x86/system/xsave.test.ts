@@ -7,7 +7,6 @@ import { AT, at, enterLongMode, insn, raised, type TestCpu, testCpu } from './sy
 import {
   fxrstor,
   fxsave,
-  inUse,
   ldmxcsr,
   stmxcsr,
   xgetbv,
@@ -19,6 +18,7 @@ import {
   xsaves,
   xsetbv,
 } from './xsave.ts';
+import { inUse } from './xsave-image.ts';
 
 const AREA = 0x9000;
 const HERE = insn({ memory: at(AREA) });
