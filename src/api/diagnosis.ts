@@ -24,13 +24,12 @@ const MEMORY_MIB_MAX = 3072;
 
 /** Looks at engine, kernel, Node and limits; changes nothing and fetches nothing. */
 export async function diagnose(): Promise<Diagnosis> {
-  const required = [nodeVersion(), sharedMemory(), await kernel()];
+  const required = [host(), nodeVersion(), sharedMemory(), await kernel()];
   const optional = [kvm(), nativeCalls()];
   return {
     usable: required.every(({ ok }) => ok),
     engine: 'soft',
     checks: [
-      { name: 'host', ok: true, detail: `${platform()} ${release()} on ${arch()}` },
       {
         name: 'engine',
         ok: true,
@@ -41,6 +40,12 @@ export async function diagnose(): Promise<Diagnosis> {
       limits(),
     ],
   };
+}
+
+function host(): Check {
+  const ok = platform() === 'linux';
+  const detail = `${platform()} ${release()} on ${arch()}${ok ? '' : '; sharing directories needs Linux'}`;
+  return { name: 'host', ok, detail };
 }
 
 function nodeVersion(): Check {
