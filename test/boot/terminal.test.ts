@@ -31,7 +31,8 @@ test(
   'on a terminal the guest has one of the same size, sees keys and window changes, and leaves it as it was',
   options,
   async () => {
-    const script = 'test -t 0 && test -t 1 && test -t 2 && stty size; read line; echo "got $line"; stty size; exit 5';
+    const script = `test -t 0 && test -t 1 && test -t 2 && stty size; read line; echo "got $line"
+    while test "$(stty size)" = "30 100"; do sleep 0.1; done; stty size; exit 5`;
     const { output, code, raw, restored } = await onTerminal(
       ['--resize', '30 100', '--type', 'hello\r', '30 100'],
       script,
