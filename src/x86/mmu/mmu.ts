@@ -117,7 +117,7 @@ export class Mmu {
   }
 
   invlpg(low: number, high: number): void {
-    this.#tlb.flushPage(low);
+    this.#tlb.flushPage(low, high);
     this.onFlushPage(low, high);
   }
 
@@ -337,7 +337,7 @@ export class Mmu {
     const hostPage = this.#ramBase + page;
     // The last page of RAM may be partial only by mistake of the owner; RAM is a multiple of 4 KiB.
     this.#tlb.fill(view, 0, low, high, hostPage, leafGlobal);
-    if (leafSize !== 0) this.#tlb.noteLarge(leafSize, low);
+    if (leafSize !== 0) this.#tlb.noteLarge(leafSize, low, high);
     if (!leafDirty || !leafWritable || this.codePages.hasCode(page)) return;
     this.#tlb.fill(view, 1, low, high, hostPage, leafGlobal);
     this.#written[page / 4096] = 1;

@@ -9,6 +9,8 @@ const NON_GLOBAL = 1;
 /** Non-global entries remembered one by one; beyond that a flush scans the tables. */
 const TRACKED = 4096;
 const LARGE_FILTER = 1024;
+/** With more 1 GiB pages than this in use, each invlpg drops everything. */
+const HUGE_TRACKED = 16;
 
 /**
  * The TLB tables that generated code looks into (layout.ts). Pages of any size enter as pieces of 4 KiB.
@@ -21,7 +23,9 @@ export class Tlb {
   #nonGlobalCount = 0;
   /** Which 2/4 MiB pages may have pieces in the tables, hashed: invlpg must drop all of them. */
   readonly #large = new Uint8Array(LARGE_FILTER);
-  #hasHuge = false;
+  /** 1 GiB pages that may have pieces, by address / 1 GiB: a kernel's direct map has few, and nobody invalidates in it. */
+  readonly #huge = new Int32Array(HUGE_TRACKED);
+  #hugeCount = 0;
 
   /** @param at offset of the tables in the buffer */
   constructor(buffer: ArrayBufferLike, at: number) {
@@ -51,15 +55,15 @@ export class Tlb {
   }
 
   /** Remembers that a piece of a large page was filled. @param size as PageWalker.leafSize */
-  noteLarge(size: number, low: number): void {
+  noteLarge(size: number, low: number, high: number): void {
     if (size === 1) this.#large[(low >>> 21) & (LARGE_FILTER - 1)] = 1;
-    else this.#hasHuge = true;
+    else if (!this.#isHuge(low, high)) this.#huge[this.#hugeCount++] = hugeNumber(low, high);
   }
 
   flushAll(): void {
     this.#quads.fill(TLB_EMPTY);
     this.#large.fill(0);
-    this.#hasHuge = false;
+    this.#hugeCount = 0;
     this.#nonGlobalCount = 0;
   }
 
@@ -70,8 +74,8 @@ export class Tlb {
   }
 
   /** Drops one linear page, and all of the large page it may be a piece of. */
-  flushPage(low: number): void {
-    if (this.#hasHuge) {
+  flushPage(low: number, high: number): void {
+    if (this.#isHuge(low, high)) {
       this.flushAll();
       return;
     }
@@ -90,6 +94,14 @@ export class Tlb {
         if (page !== EMPTY_LOW && ((this.#words[at + 2]! + page) | 0) === (hostPage | 0)) this.#drop(at);
       }
     }
+  }
+
+  /** Also true when there are too many to tell. */
+  #isHuge(low: number, high: number): boolean {
+    if (this.#hugeCount >= HUGE_TRACKED) return true;
+    const number = hugeNumber(low, high);
+    for (let i = 0; i < this.#hugeCount; i++) if (this.#huge[i] === number) return true;
+    return false;
   }
 
   #isLarge(low: number): boolean {
@@ -118,6 +130,10 @@ export class Tlb {
     this.#words[at + 1] = 0;
     this.#words[at + 3] = 0;
   }
+}
+
+function hugeNumber(low: number, high: number): number {
+  return (high << 2) | (low >>> 30);
 }
 
 function entryAt(view: number, write: 0 | 1, low: number): number {
