@@ -51,6 +51,7 @@ function truncate(share: Share, inode: Inode, held: number, fh: number, size: nu
     const handle = share.handles.get(fh, inode.nodeid);
     return handle === undefined ? -EBADF : share.calls.ftruncate(handle.fd, size);
   }
+  if (share.isProcFile(inode, held)) return -EACCES;
   const fd = share.calls.reopen(held, O_WRONLY | O_NONBLOCK, 0);
   if (fd < 0) return fd;
   const error = share.calls.ftruncate(fd, size);

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { EBADF, EINVAL, EISDIR, ENOENT, ENOTDIR, EOPNOTSUPP, ESTALE } from '../../fuse/errno.ts';
+import { EACCES, EBADF, EINVAL, EISDIR, ENOENT, ENOTDIR, EOPNOTSUPP, ESTALE } from '../../fuse/errno.ts';
 import * as op from '../../fuse/protocol.ts';
-import { attrOf, fhOf, type FuseClient, fields, nodeidOf } from '../../testing/fuse-client.ts';
+import { FuseServer } from '../../fuse/server.ts';
+import { attrOf, FuseClient, fhOf, fields, nodeidOf } from '../../testing/fuse-client.ts';
+import { openPassthrough } from '../passthrough-fs.ts';
 import type { HostCalls } from './host-calls.ts';
 import { shareFixture, testBoth, testNative } from './share-fixture.test.ts';
 
@@ -185,4 +187,17 @@ testBoth('a regular file is never opened with flags that could block or escape',
   assert.equal(guest.open(1).error, -EISDIR);
   const missing = guest.call(op.FUSE_IOCTL, 1, [fields([8, 0], [4, 0], [4, 0x5401], [8, 0], [4, 0], [4, 0])]);
   assert.equal(missing.error, -EOPNOTSUPP);
+});
+
+testBoth('the memory of this process is not a file that a share of the root would give away', (context, options) => {
+  const share = openPassthrough('/', options);
+  context.after(() => share.close());
+  const guest = new FuseClient(new FuseServer(share));
+  guest.init();
+  const memory = guest.walk(`proc/${process.pid}/mem`);
+  for (const flags of [0, 1, 2]) assert.equal(guest.open(memory, flags).error, -EACCES);
+  assert.equal(guest.create(guest.walk(`proc/${process.pid}`), 'mem', 0o600, 2).error < 0, true);
+  assert.equal(guest.open(guest.walk('proc/version')).error, -EACCES);
+  const link = nodeidOf(guest.lookup(guest.walk(`proc/${process.pid}`), 'root'));
+  assert.equal(guest.lookup(link, 'etc').error, -ENOTDIR);
 });

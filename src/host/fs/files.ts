@@ -1,5 +1,5 @@
 import { readSync, readvSync, writeSync, writevSync } from 'node:fs';
-import { EBADF, EFBIG, EINVAL, EISDIR, ENFILE, ENOTDIR } from '../../fuse/errno.ts';
+import { EACCES, EBADF, EFBIG, EINVAL, EISDIR, ENFILE, ENOTDIR } from '../../fuse/errno.ts';
 import type { Dirent, DirentOffset, DirentSink, Entry, OpenReply } from '../../fuse/file-system.ts';
 import { FOPEN_KEEP_CACHE } from '../../fuse/protocol.ts';
 import { newEntry } from '../../fuse/records.ts';
@@ -44,6 +44,7 @@ export function openInode(share: Share, inode: Inode, flags: number, kill: boole
   if (hostFlags < 0) return hostFlags;
   const held = share.inodes.fd(inode);
   if (held < 0) return held;
+  if (share.isProcFile(inode, held)) return -EACCES;
   const fd = share.calls.reopen(held, hostFlags, 0);
   if (fd < 0) return fd;
   if (kill && flags & O_TRUNC) killPriv(share, fd);

@@ -39,6 +39,9 @@ export const S_IXGRP = 0o0010;
 export const UTIME_NOW = 0x3fff_ffff;
 export const UTIME_OMIT = 0x3fff_fffe;
 
+/** Of statfs: the file system that shows processes. */
+export const PROC_SUPER_MAGIC = 0x9fa0;
+
 export const SEEK_SET = 0;
 export const SEEK_DATA = 3;
 export const SEEK_HOLE = 4;

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statfsSync } from 'node:fs';
 import { EMFILE, ENFILE, ENOENT } from '../../fuse/errno.ts';
 import type { Attr, Entry, Name } from '../../fuse/file-system.ts';
 import { FUSE_ATTR_SUBMOUNT, FUSE_SUBMOUNTS } from '../../fuse/protocol.ts';
@@ -6,7 +6,8 @@ import { newAttr } from '../../fuse/records.ts';
 import { HandleTable } from './handle-table.ts';
 import type { HostCalls, HostIdentity } from './host-calls.ts';
 import { type Inode, InodeTable } from './inode-table.ts';
-import { O_PATH } from './linux.ts';
+import { O_PATH, PROC_SUPER_MAGIC } from './linux.ts';
+import { procPath } from './node-calls.ts';
 
 /** How long the guest trusts names and attributes of host files: others may change them meanwhile. */
 const HOST_VALID_S = 5;
@@ -28,6 +29,7 @@ export class Share {
   readonly umask = process.umask();
 
   readonly wallMs: () => number;
+  #rootIsProc: boolean | undefined = undefined;
 
   constructor(calls: HostCalls, descriptorsMax: number, wallMs: () => number) {
     this.calls = calls;
@@ -128,6 +130,17 @@ export class Share {
     this.inodes.close();
   }
 
+  /**
+   * Whether an inode is a file of procfs. Who shares `/` shares files, not processes: through /proc/<pid>/mem a guest
+   * would read, or rewrite, this very process and the other guests in it.
+   */
+  isProcFile(inode: Inode, fd: number): boolean {
+    if (inode.dev !== this.rootDev) return fileSystemType(fd) === PROC_SUPER_MAGIC;
+    // The root is held open, so that its device number cannot become another file system's, as others can.
+    this.#rootIsProc ??= fileSystemType(fd) === PROC_SUPER_MAGIC;
+    return this.#rootIsProc;
+  }
+
   /** What the guest knows under a name, if anything. */
   known(parent: Inode, name: Name): Inode | undefined {
     const dir = this.inodes.fd(parent);
@@ -138,6 +151,15 @@ export class Share {
   /** The guest's directory node; ENOENT for one it has no right to name. */
   node(nodeid: number): Inode | undefined {
     return this.inodes.byId(nodeid);
+  }
+}
+
+/** An unknown type counts as procfs: the file stays closed. */
+function fileSystemType(fd: number): number {
+  try {
+    return statfsSync(procPath(fd)).type;
+  } catch {
+    return PROC_SUPER_MAGIC;
   }
 }
 
