@@ -1,9 +1,8 @@
 import type { Instruction } from '../decode/instruction.ts';
 import { round } from '../softfloat/round.ts';
-import { Float, setFinite, setZero, TOP_BIT } from '../softfloat/float.ts';
-import { EXT64, ROUND } from '../softfloat/format.ts';
+import { Float, setZero } from '../softfloat/float.ts';
+import { EXT64 } from '../softfloat/format.ts';
 import { FloatEnvironment } from '../softfloat/environment.ts';
-import { S } from '../state/layout.ts';
 import type { CpuState } from '../state/state.ts';
 import { ud } from '../system/exception.ts';
 import type { SystemCpu } from '../system/system-cpu.ts';
@@ -22,7 +21,6 @@ import {
   recordPointers,
   result,
   rotate,
-  setCodes,
   setStBits,
   underflow,
 } from './x87-unit.ts';

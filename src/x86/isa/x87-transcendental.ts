@@ -1,6 +1,5 @@
-import { setFinite, TOP_BIT } from '../softfloat/float.ts';
-import type { Float } from '../softfloat/float.ts';
 import type { FloatEnvironment } from '../softfloat/environment.ts';
+import { copy, type Float, KIND, setFinite, TOP_BIT } from '../softfloat/float.ts';
 import { exp2Minus1, yLog2, yLog2Plus1 } from '../softfloat/logarithm.ts';
 import { atan2, cos, outOfRange, sin, tan } from '../softfloat/trigonometry.ts';
 import type { SystemCpu } from '../system/system-cpu.ts';
@@ -85,16 +84,10 @@ function ofAngle(compute: (env: FloatEnvironment, a: Float, out: Float) => void)
 /** FSINCOS: sine in ST1, cosine in ST0. */
 export const fsincos = ofAnglePushing(sin, cos);
 /** FPTAN: tangent in ST1, 1.0 in ST0, unless the tangent is a NaN, which then appears twice. */
-export const fptan = ofAnglePushing(tan, (_env, a, out) => {
-  if (result.kind < 3 || a.kind < 2) setFinite(out, 0, 0, TOP_BIT);
-  else writeNaN(out);
+export const fptan = ofAnglePushing(tan, (_env, angle, out) => {
+  if (angle.kind <= KIND.finite) setFinite(out, 0, 0, TOP_BIT);
+  else copy(out, result);
 });
-
-function writeNaN(out: Float): void {
-  out.kind = result.kind;
-  out.sign = result.sign;
-  out.sig = result.sig;
-}
 
 function ofAnglePushing(
   first: (env: FloatEnvironment, a: Float, out: Float) => void,

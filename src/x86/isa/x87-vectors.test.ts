@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
+import { type Extended, type X87Vector, x87Vectors } from '../../testing/x87-vectors.ts';
 import { S } from '../state/layout.ts';
 import { FLAG } from '../state/state.ts';
 import { GuestException } from '../system/exception.ts';
 import { find, UndefinedEncoding, X87Harness } from './x87-harness.ts';
-import { type Extended, type X87Vector, x87Vectors } from './x87-vectors.ts';
 
 // Recorded on an AMD Zen 3 processor by test/differential/x87: see record.mjs there.
 const FILE = new URL('../../../test/vectors/x87-zen3.bin.gz', import.meta.url);

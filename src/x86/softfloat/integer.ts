@@ -25,13 +25,6 @@ export function bitLength(x: bigint): number {
   return length;
 }
 
-/** x >> n, with bit 0 set if any of the bits dropped was. */
-export function shiftRightSticky(x: bigint, n: number): bigint {
-  if (n <= 0) return x << count(-n);
-  const kept = x >> count(n);
-  return BigInt.asUintN(n, x) === 0n ? kept : kept | 1n;
-}
-
 /** Largest integer whose square is not above x; x is positive and below 2**1000. */
 export function integerSqrt(x: bigint): bigint {
   const shift = Math.max(0, bitLength(x) - 104) & ~1;

@@ -1,5 +1,5 @@
 import type { FloatEnvironment } from './environment.ts';
-import { type Float, KIND, setFinite, setInfinity, setZero } from './float.ts';
+import { type Float, setFinite, setInfinity, setZero } from './float.ts';
 import { EXCEPTION, type Format, ROUND } from './format.ts';
 import { bitLength, count, pow2 } from './integer.ts';
 
@@ -48,9 +48,9 @@ export function roundsUp(rounding: number, sign: number, q: bigint, rest: bigint
 
 function overflow(env: FloatEnvironment, format: Format, sign: number, out: Float): void {
   env.flags |= EXCEPTION.OE;
-  if ((env.masks & EXCEPTION.OE) === 0 && format.wrap !== 0) {
+  if ((env.masks & EXCEPTION.OE) === 0) {
     out.exp -= format.wrap;
-    if (out.exp <= format.emax) return;
+    if (format.wrap === 0 || out.exp <= format.emax) return;
     // Even the wrapped exponent is too large (FSCALE): an infinity, whatever the rounding.
     env.flags |= EXCEPTION.PE;
     env.roundedUp = true;
@@ -122,9 +122,4 @@ function wrapUnderflow(
     env.roundedUp = false;
     setZero(out, sign);
   } else setFinite(out, sign, wrapped, carried ? pow2(63) : q << count(64 - precision));
-}
-
-/** True for a finite result whose encoding has exponent field 0. */
-export function isSubnormal(value: Float): boolean {
-  return value.kind === KIND.finite && value.sig < pow2(63);
 }

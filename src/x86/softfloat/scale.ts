@@ -1,6 +1,6 @@
 import { fromInteger } from './convert.ts';
 import type { FloatEnvironment } from './environment.ts';
-import { copy, type Float, KIND, setFinite, setInfinity, setZero, TOP_BIT } from './float.ts';
+import { copy, type Float, KIND, setFinite, setInfinity, setZero } from './float.ts';
 import { EXCEPTION, type Format } from './format.ts';
 import { count } from './integer.ts';
 import { invalid, propagateNaN, propagateOne, stopsOnDenormal } from './nan.ts';
@@ -50,9 +50,4 @@ export function extract(env: FloatEnvironment, a: Float, exponent: Float, signif
     fromInteger(BigInt(exp), exponent);
     setFinite(significand, sign, 0, sig);
   }
-}
-
-/** 1.0. */
-export function setOne(out: Float): void {
-  setFinite(out, 0, 0, TOP_BIT);
 }
