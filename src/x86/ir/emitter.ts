@@ -224,15 +224,15 @@ export abstract class Emitter {
 
   // --- Flags --------------------------------------------------------------------------------------------------------
 
-  /** Flags of r = a + c (+ carry-in), all zero-extended from `bits`. */
-  flagsAdd(bits: number, a: Value, c: Value, r: Value): void {
+  /** Flags of r = a + c (+ carry-in, which is named then), all zero-extended from `bits`. */
+  flagsAdd(bits: number, a: Value, c: Value, r: Value, _carry?: Value): void {
     // Carry out of each bit position.
     const carries = this.or(this.and(a, c), this.and(this.or(a, c), this.not(r)));
     this.setFlags(this.sext(r, bits), this.alignCarries(carries, bits));
   }
 
-  /** Flags of r = a - c (- borrow-in). */
-  flagsSub(bits: number, a: Value, c: Value, r: Value): void {
+  /** Flags of r = a - c (- borrow-in, which is named then). */
+  flagsSub(bits: number, a: Value, c: Value, r: Value, _borrow?: Value): void {
     const borrows = this.or(this.and(this.not(a), c), this.and(this.or(this.not(a), c), r));
     this.setFlags(this.sext(r, bits), this.alignCarries(borrows, bits));
   }

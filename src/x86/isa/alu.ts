@@ -13,7 +13,7 @@ function adc(b: Emitter, dst: Operand, src: Operand): void {
   const c = src.read();
   const carry = b.let(b.bool(b.flag('CF')));
   const { old, next } = dst.update((a) => b.zext(b.add(b.add(a, c), carry), dst.bits));
-  b.flagsAdd(dst.bits, old, c, next);
+  b.flagsAdd(dst.bits, old, c, next, carry);
 }
 
 function sub(b: Emitter, dst: Operand, src: Operand): void {
@@ -26,7 +26,7 @@ function sbb(b: Emitter, dst: Operand, src: Operand): void {
   const c = src.read();
   const borrow = b.let(b.bool(b.flag('CF')));
   const { old, next } = dst.update((a) => b.zext(b.sub(b.sub(a, c), borrow), dst.bits));
-  b.flagsSub(dst.bits, old, c, next);
+  b.flagsSub(dst.bits, old, c, next, borrow);
 }
 
 function cmp(b: Emitter, dst: Operand, src: Operand): void {
