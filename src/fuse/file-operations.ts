@@ -5,7 +5,6 @@ import { ARGS, DATA_BYTES_MAX, type Operation, type OperationContext } from './o
 import {
   FUSE_FSYNC_FDATASYNC,
   FUSE_OPEN_KILL_SUIDGID,
-  FUSE_WRITE_KILL_SUIDGID,
   fuse_copy_file_range_in,
   fuse_create_in,
   fuse_fallocate_in,
@@ -93,9 +92,9 @@ export const write: Operation = {
     const offset = request.u64(ARGS + fuse_write_in.offset);
     if (offset === TOO_LARGE || ARGS + fuse_write_in.sizeof + size > request.length) return -EINVAL;
     const from = request.data(ARGS + fuse_write_in.sizeof, size);
-    const killPriv = (request.u32(ARGS + fuse_write_in.write_flags) & FUSE_WRITE_KILL_SUIDGID) !== 0;
+    const flags = request.u32(ARGS + fuse_write_in.write_flags);
     const fh = request.u64(ARGS + fuse_write_in.fh);
-    const written = size === 0 ? 0 : context.fs.write(request.nodeid, fh, from, offset, killPriv);
+    const written = size === 0 ? 0 : context.fs.write(request.nodeid, fh, from, offset, flags);
     return written < 0 ? written : writeOut(reply, written);
   },
 };

@@ -165,7 +165,8 @@ export interface FileSystem {
   tmpfile(parent: number, node: NewNode, flags: number, caller: Caller, entry: Entry, reply: OpenReply): number;
   /** Fills the buffers in order, as readv does; answers bytes read. */
   read(nodeid: number, fh: number, into: readonly Uint8Array[], offset: number): number;
-  write(nodeid: number, fh: number, from: readonly Uint8Array[], offset: number, killPriv: boolean): number;
+  /** `flags` holds FUSE_WRITE_* bits. */
+  write(nodeid: number, fh: number, from: readonly Uint8Array[], offset: number, flags: number): number;
   flush(nodeid: number, fh: number): number;
   release(nodeid: number, fh: number): number;
   fsync(nodeid: number, fh: number, dataOnly: boolean): number;
@@ -271,7 +272,7 @@ export class UnimplementedFileSystem implements FileSystem {
   read(_nodeid: number, _fh: number, _into: readonly Uint8Array[], _offset: number): number {
     return -ENOSYS;
   }
-  write(_nodeid: number, _fh: number, _from: readonly Uint8Array[], _offset: number, _killPriv: boolean): number {
+  write(_nodeid: number, _fh: number, _from: readonly Uint8Array[], _offset: number, _flags: number): number {
     return -ENOSYS;
   }
   flush(_nodeid: number, _fh: number): number {

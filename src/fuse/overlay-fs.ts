@@ -141,8 +141,8 @@ class OverlayFs implements FileSystem {
     if (node === undefined) return this.#below.read(nodeid, fh, into, offset);
     return node.data === null ? -EISDIR : copyOut(node.data, into, offset);
   }
-  write(nodeid: number, fh: number, from: readonly Uint8Array[], offset: number, killPriv: boolean): number {
-    return this.#isVirtual(nodeid) ? -EPERM : this.#below.write(nodeid, fh, from, offset, killPriv);
+  write(nodeid: number, fh: number, from: readonly Uint8Array[], offset: number, flags: number): number {
+    return this.#isVirtual(nodeid) ? -EPERM : this.#below.write(nodeid, fh, from, offset, flags);
   }
   flush(nodeid: number, fh: number): number {
     return this.#isVirtual(nodeid) ? 0 : this.#below.flush(nodeid, fh);

@@ -90,6 +90,8 @@ export const FUSE_ALLOW_IDMAP = 1n << 40n;
 export const FUSE_GETATTR_FH = 1 << 0;
 export const FOPEN_KEEP_CACHE = 1 << 1;
 export const FUSE_OPEN_KILL_SUIDGID = 1 << 0;
+/** The guest writes back pages of a mapped file; nobody asked for these bytes just now. */
+export const FUSE_WRITE_CACHE = 1 << 0;
 export const FUSE_WRITE_KILL_SUIDGID = 1 << 2;
 export const FUSE_FSYNC_FDATASYNC = 1 << 0;
 export const FUSE_ATTR_SUBMOUNT = 1 << 0;

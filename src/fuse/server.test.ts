@@ -47,8 +47,8 @@ class ProbeFs extends UnimplementedFileSystem {
     }
     return Math.max(at - offset, 0);
   }
-  override write(_nodeid: number, _fh: number, from: readonly Uint8Array[], offset: number, kill: boolean): number {
-    this.calls.push(['write', Buffer.concat(from).toString(), offset, kill]);
+  override write(_nodeid: number, _fh: number, from: readonly Uint8Array[], offset: number, flags: number): number {
+    this.calls.push(['write', Buffer.concat(from).toString(), offset, flags]);
     return from.reduce((sum, part) => sum + part.length, 0);
   }
   override readdir(_nodeid: number, _fh: number, _offset: unknown, sink: DirentSink): number {
@@ -134,7 +134,7 @@ test('WRITE hands scattered data over in order', () => {
   client.segmentBytes = 3;
   const reply = client.write(2, 7n, 99, Buffer.from('hello, world'), op.FUSE_WRITE_KILL_SUIDGID);
   assert.equal(reply.view.getUint32(0, true), 12);
-  assert.deepEqual(fs.calls, [['write', 'hello, world', 99, true]]);
+  assert.deepEqual(fs.calls, [['write', 'hello, world', 99, op.FUSE_WRITE_KILL_SUIDGID]]);
 });
 
 test('WRITE of more bytes than the request holds is refused', () => {

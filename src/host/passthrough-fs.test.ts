@@ -41,6 +41,21 @@ testBoth('a megabyte written in scattered buffers is on the host and reads back 
   assert.ok(Buffer.from(guest.read(nodeid, fh, 0, data.length).payload).equals(data));
 });
 
+testBoth(
+  'writes to a file opened to append go to its end, but mapped pages go where they belong',
+  (context, options) => {
+    const { guest, path } = shareFixture(context, options);
+    fs.writeFileSync(path('file'), '0123456789');
+    const nodeid = guest.walk('file');
+    const O_RDWR_APPEND = 0o2002;
+    const fh = fhOf(guest.open(nodeid, O_RDWR_APPEND));
+    guest.write(nodeid, fh, 3, Buffer.from('end'));
+    assert.equal(fs.readFileSync(path('file'), 'utf8'), '0123456789end');
+    guest.write(nodeid, fh, 3, Buffer.from('abc'), op.FUSE_WRITE_CACHE);
+    assert.equal(fs.readFileSync(path('file'), 'utf8'), '012abc6789end');
+  },
+);
+
 testBoth('data goes straight between the file and shared memory', (context, options) => {
   const { guest, server, path } = shareFixture(context, options);
   const made = guest.create(1, 'file');

@@ -155,8 +155,8 @@ class PassthroughFs implements FileSystem {
   read(nodeid: number, fh: number, into: readonly Uint8Array[], offset: number): number {
     return files.read(this.#ready, nodeid, fh, into, offset);
   }
-  write(nodeid: number, fh: number, from: readonly Uint8Array[], offset: number, killPriv: boolean): number {
-    return files.write(this.#ready, nodeid, fh, from, offset, killPriv);
+  write(nodeid: number, fh: number, from: readonly Uint8Array[], offset: number, flags: number): number {
+    return files.write(this.#ready, nodeid, fh, { from, offset, flags });
   }
   /** Nothing is buffered here. Linux takes ENOSYS for success and does not ask again: one request less per close. */
   flush(): number {

@@ -1,7 +1,7 @@
 import { readSync, readvSync, writeSync, writevSync } from 'node:fs';
 import { EACCES, EBADF, EFBIG, EINVAL, EISDIR, ENFILE, ENOTDIR } from '../../fuse/errno.ts';
 import type { Dirent, DirentOffset, DirentSink, Entry, OpenReply } from '../../fuse/file-system.ts';
-import { FOPEN_KEEP_CACHE } from '../../fuse/protocol.ts';
+import { FOPEN_KEEP_CACHE, FUSE_WRITE_CACHE, FUSE_WRITE_KILL_SUIDGID } from '../../fuse/protocol.ts';
 import { newEntry } from '../../fuse/records.ts';
 import type { Inode } from './inode-table.ts';
 import {
@@ -14,6 +14,7 @@ import {
   O_NONBLOCK,
   O_SYNC,
   O_TRUNC,
+  O_WRONLY,
   S_IFDIR,
   S_IFREG,
 } from './linux.ts';
@@ -48,7 +49,7 @@ export function openInode(share: Share, inode: Inode, flags: number, kill: boole
   const fd = share.calls.reopen(held, hostFlags, 0);
   if (fd < 0) return fd;
   if (kill && flags & O_TRUNC) killPriv(share, fd);
-  reply.fh = share.handles.add({ fd, inode, stream: null });
+  reply.fh = share.handles.add({ fd, inode, stream: null, append: (flags & O_APPEND) !== 0 });
   reply.openFlags = isUnchanged(share, inode, fd) ? FOPEN_KEEP_CACHE : 0;
   return 0;
 }
@@ -77,7 +78,7 @@ export function openDirectory(share: Share, nodeid: number, reply: OpenReply): n
   if (held < 0) return held;
   const fd = share.calls.reopen(held, O_DIRECTORY | O_NONBLOCK, 0);
   if (fd < 0) return fd;
-  reply.fh = share.handles.add({ fd, inode, stream: share.calls.openStream(fd) });
+  reply.fh = share.handles.add({ fd, inode, stream: share.calls.openStream(fd), append: false });
   reply.openFlags = 0;
   return 0;
 }
@@ -104,23 +105,34 @@ export function read(share: Share, nodeid: number, fh: number, into: readonly Ui
   }
 }
 
-export function write(
-  share: Share,
-  nodeid: number,
-  fh: number,
-  from: readonly Uint8Array[],
-  offset: number,
-  kill: boolean,
-): number {
+/** What a WRITE asks for; `flags` holds FUSE_WRITE_* bits. */
+export interface FileWrite {
+  readonly from: readonly Uint8Array[];
+  readonly offset: number;
+  readonly flags: number;
+}
+
+/** Writes at an offset, or at the end of a file opened to append. */
+export function write(share: Share, nodeid: number, fh: number, { from, offset, flags }: FileWrite): number {
   const handle = share.handles.get(fh, nodeid);
   if (handle === undefined) return -EBADF;
   if (offset > Number.MAX_SAFE_INTEGER) return -EFBIG;
+  if (flags & FUSE_WRITE_KILL_SUIDGID) killPriv(share, handle.fd);
+  if (!handle.append || (flags & FUSE_WRITE_CACHE) === 0) return writeAt(handle.fd, from, offset);
+  // Linux appends even what is written to an offset: mapped pages need a descriptor that does not.
+  const fd = share.calls.reopen(handle.fd, O_WRONLY | O_NONBLOCK, 0);
+  if (fd < 0) return fd;
+  const written = writeAt(fd, from, offset);
+  share.calls.close(fd);
+  return written;
+}
+
+function writeAt(fd: number, from: readonly Uint8Array[], offset: number): number {
   const [first] = from;
   if (first === undefined) return 0;
   try {
-    if (kill) killPriv(share, handle.fd);
-    if (from.length === 1) return writeSync(handle.fd, first, 0, first.length, offset);
-    return writevSync(handle.fd, from.slice(0, IOV_MAX), offset);
+    if (from.length === 1) return writeSync(fd, first, 0, first.length, offset);
+    return writevSync(fd, from.slice(0, IOV_MAX), offset);
   } catch (error) {
     return errorOf(error);
   }

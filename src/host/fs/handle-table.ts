@@ -7,6 +7,8 @@ export interface Handle {
   readonly inode: Inode;
   /** Set for directories. */
   readonly stream: DirectoryStream | null;
+  /** Opened to append. */
+  readonly append: boolean;
 }
 
 /** Open handles by the number the guest knows. A number is never used twice, so a stale one finds nothing. */

@@ -1,7 +1,7 @@
 import { EEXIST, EINVAL, ENFILE, ENOENT, EPERM } from '../../fuse/errno.ts';
 import type { Caller, Entry, Name, NewNode, OpenReply } from '../../fuse/file-system.ts';
 import type { Inode } from './inode-table.ts';
-import { O_CREAT, O_EXCL, O_RDWR, O_TMPFILE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from './linux.ts';
+import { O_APPEND, O_CREAT, O_EXCL, O_RDWR, O_TMPFILE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from './linux.ts';
 import { hostOpenFlags, openInode } from './files.ts';
 import { abandon, finishNew, type Owner, ownerFor } from './ownership.ts';
 import { NO_NODE, type Share } from './share.ts';
@@ -112,7 +112,7 @@ export function create(
   if (fd < 0) return fd;
   const finished = finishNew(share, fd, { mode: S_IFREG | mode, dir, owner, exclusive: true });
   const error = finished < 0 ? finished : share.lookupOpen(fd, { parent: directory, name }, entry);
-  if (error === 0) return opened(share, fd, entry, reply);
+  if (error === 0) return opened(share, fd, file.flags, entry, reply);
   share.calls.close(fd);
   abandon(share, { dir, name }, S_IFREG);
   return error;
@@ -151,13 +151,14 @@ export function tmpfile(share: Share, parent: number, file: NewFile, entry: Entr
   if (fd < 0) return fd;
   const finished = finishNew(share, fd, { mode: S_IFREG | mode, dir, owner, exclusive: true });
   const error = finished < 0 ? finished : share.lookupOpen(fd, null, entry);
-  if (error === 0) return opened(share, fd, entry, reply);
+  if (error === 0) return opened(share, fd, file.flags, entry, reply);
   share.calls.close(fd);
   return error;
 }
 
-function opened(share: Share, fd: number, entry: Entry, reply: OpenReply): number {
-  reply.fh = share.handles.add({ fd, inode: share.node(entry.nodeid) as Inode, stream: null });
+function opened(share: Share, fd: number, flags: number, entry: Entry, reply: OpenReply): number {
+  const inode = share.node(entry.nodeid) as Inode;
+  reply.fh = share.handles.add({ fd, inode, stream: null, append: (flags & O_APPEND) !== 0 });
   reply.openFlags = 0;
   return 0;
 }
