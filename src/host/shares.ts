@@ -49,7 +49,7 @@ function openDirectory(path: string): FileSystem {
   try {
     return openPassthrough(path);
   } catch (cause) {
-    throw new KrunError('ERR_SHARE', `Cannot share ${path}: ${(cause as Error).message}`, {
+    throw new KrunError('ERR_SHARE', (cause as Error).message, {
       stage: 'resources',
       hint: 'it has to be a directory that this user may enter',
       cause,
