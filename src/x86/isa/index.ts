@@ -7,10 +7,13 @@ import { FRAME } from './frame.ts';
 import { MOVE } from './move.ts';
 import { MULTIPLY } from './multiply.ts';
 import { SHIFT } from './shift.ts';
+import { SSE_INTEGER } from './sse-integer.ts';
+import { SSE_MOVE } from './sse-move.ts';
+import { SSE_SHUFFLE } from './sse-shuffle.ts';
 import { STRING } from './string.ts';
 import { SYSTEM } from './system.ts';
 import { SYSTEM_HOT } from './system-hot.ts';
 import { X87 } from './x87.ts';
 
 /** Every instruction there is. A position in this list is the definition's number. */
-export const DEFINITIONS: readonly Definition[] = [...ALU, ...MOVE, ...SHIFT, ...MULTIPLY, ...BITS, ...FLOW, ...STRING, ...FRAME, ...DECIMAL, ...SYSTEM, ...SYSTEM_HOT, ...X87];
+export const DEFINITIONS: readonly Definition[] = [...ALU, ...MOVE, ...SHIFT, ...MULTIPLY, ...BITS, ...FLOW, ...STRING, ...FRAME, ...DECIMAL, ...SYSTEM, ...SYSTEM_HOT, ...X87, ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE];
