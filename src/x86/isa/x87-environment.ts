@@ -3,6 +3,7 @@ import { S } from '../state/layout.ts';
 import { type CpuState, FLAG } from '../state/state.ts';
 import type { SystemCpu } from '../system/system-cpu.ts';
 import { bitsOf } from './x87-load.ts';
+import { probeWrite } from './x87-operand.ts';
 import { begin, physical, setStBits, summarize } from './x87-unit.ts';
 
 const CR0_PE = 1n;
@@ -37,7 +38,9 @@ export function initialize(state: CpuState): void {
 
 /** FNSTENV. @spec SDM-1 §8.1.10 */
 export function storeEnvironment(cpu: SystemCpu, insn: Instruction): void {
-  writeEnvironment(cpu, insn, cpu.address(insn));
+  const at = cpu.address(insn);
+  probeWrite(cpu, at, sizeOf(insn));
+  writeEnvironment(cpu, insn, at);
   setControl(cpu.state, cpu.state.get32(S.fcw) | ALL_MASKED);
 }
 
@@ -51,6 +54,7 @@ export function loadEnvironment(cpu: SystemCpu, insn: Instruction): void {
 export function save(cpu: SystemCpu, insn: Instruction): void {
   const { state } = cpu;
   let at = cpu.address(insn);
+  probeWrite(cpu, at, sizeOf(insn) + 80);
   writeEnvironment(cpu, insn, at);
   at = within(insn, at + BigInt(sizeOf(insn)));
   for (let i = 0; i < 8; i++) {

@@ -1,6 +1,7 @@
 import type { Instruction } from '../decode/instruction.ts';
 import { fromBcd, fromInteger } from '../softfloat/convert.ts';
 import { unpackExt, unpackF32, unpackF64 } from '../softfloat/encoding.ts';
+import { ACCESS } from '../mmu/access.ts';
 import { setZero } from '../softfloat/float.ts';
 import type { SystemCpu } from '../system/system-cpu.ts';
 import { env, operand } from './x87-unit.ts';
@@ -29,6 +30,15 @@ export function fetchInteger(bytes: 2 | 4 | 8): Fetch {
     fromInteger(BigInt.asIntN(bytes * 8, cpu.read(at, bytes)), operand);
     return at;
   };
+}
+
+/**
+ * Throws if memory may not be written: where the write comes in parts or, because of an unmasked exception, not at all.
+ */
+export function probeWrite(cpu: SystemCpu, at: bigint, bytes: number): void {
+  const low = Number(BigInt.asIntN(32, at));
+  const high = Number(BigInt.asIntN(32, at >> 32n));
+  cpu.mmu.probe(low, high, bytes, ACCESS.write | cpu.mmu.privilege());
 }
 
 /** The part of an 80-bit operand above its first eight bytes. */

@@ -7,7 +7,7 @@ import type { CpuState } from '../state/state.ts';
 import type { SystemCpu } from '../system/system-cpu.ts';
 import { type Definition, instruction } from './definition.ts';
 import { bitsOf } from './x87-load.ts';
-import { upperHalf } from './x87-operand.ts';
+import { probeWrite, upperHalf } from './x87-operand.ts';
 import { begin, env, FSW, isEmpty, pop, raise, readSt, recordPointers, result, setCodes, st0 } from './x87-unit.ts';
 
 /** What goes to memory: up to eight bytes, or eight and two more. */
@@ -47,17 +47,29 @@ function store(name: string, opcode: string, bytes: 2 | 4 | 8 | 10, pops: number
     encode();
     if (stack !== 0) env.flags = EXCEPTION.IE;
     if ((env.flags & PREVENTING & ~env.masks) !== 0) {
+      probeWrite(cpu, at, bytes);
       prevented(cpu, state, insn, at, stack);
       return;
     }
-    cpu.write(at, bytes === 10 ? 8 : bytes, stored.low);
-    if (bytes === 10) cpu.write(upperHalf(at, insn), 2, BigInt(stored.high));
+    if (bytes === 10) writeTen(cpu, insn, at, stored.low, stored.high);
+    else cpu.write(at, bytes, stored.low);
     recordPointers(cpu, insn, at);
     raise(state, env.flags | stack, env.roundedUp);
     pop(state, pops);
   };
   return instruction({ name, opcode, unit: 'x87', system });
 }
+
+/** Writes ten bytes or, if one of the two pages they may lie in refuses, none. */
+function writeTen(cpu: SystemCpu, insn: Instruction, at: bigint, low: bigint, high: number): void {
+  if ((at & PAGE_MASK) > LAST_WITHIN) probeWrite(cpu, at, 10);
+  cpu.write(at, 8, low);
+  cpu.write(upperHalf(at, insn), 2, BigInt(high));
+}
+
+const PAGE_MASK = 0xfffn;
+/** Where in a page ten bytes may begin without reaching the next. */
+const LAST_WITHIN = 0xff6n;
 
 function prevented(cpu: SystemCpu, state: CpuState, insn: Instruction, at: bigint, stack: number): void {
   recordPointers(cpu, insn, at);
@@ -86,12 +98,12 @@ function storeExt(cpu: SystemCpu, insn: Instruction): void {
   const empty = isEmpty(state, 0);
   if (empty && (env.masks & EXCEPTION.IE) === 0) {
     env.flags = EXCEPTION.IE;
+    probeWrite(cpu, at, 10);
     prevented(cpu, state, insn, at, FSW.SF);
     return;
   }
   const { low, high } = empty ? INDEFINITE : bitsOf(state, 0);
-  cpu.write(at, 8, low);
-  cpu.write(upperHalf(at, insn), 2, BigInt(high));
+  writeTen(cpu, insn, at, low, high);
   recordPointers(cpu, insn, at);
   if (empty) setCodes(state, 0, FSW.SF);
   raise(state, empty ? EXCEPTION.IE : 0, false);

@@ -9,7 +9,7 @@ import { GuestException } from '../system/exception.ts';
 import { find, UndefinedEncoding, X87Harness } from './x87-harness.ts';
 
 // Recorded on an AMD Zen 3 processor by test/differential/x87: see record.mjs there.
-const FILE = new URL('../../../test/vectors/x87-zen3.bin.gz', import.meta.url);
+const FILE = new URL('../../../test/vectors/fpu/x87-zen3.bin.gz', import.meta.url);
 const ARITHMETIC = 0xd5;
 const C1 = 0x200;
 

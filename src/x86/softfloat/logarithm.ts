@@ -80,6 +80,7 @@ function yLog2Finite(env: FloatEnvironment, x: Float, y: Float, sign: number, ou
     // Exact, but processors do not notice.
     env.flags |= EXCEPTION.PE;
     round(env, EXT64, sign, y.exp - 63, y.sig * BigInt(Math.abs(x.exp)), out);
+    if (out.sig < TOP_BIT) env.flags |= EXCEPTION.UE;
     return;
   }
   // x = 2**e * m with m between 2/3 and 4/3, so that x near 1 has e = 0 and loses nothing to cancellation.

@@ -26,7 +26,7 @@ import {
 } from './sse.ts';
 
 // Recorded on an AMD Zen 3 processor by test/differential/x87: see record.mjs there.
-const FILE = new URL('../../../test/vectors/x87-sse-zen3.bin.gz', import.meta.url);
+const FILE = new URL('../../../test/vectors/fpu/sse-zen3.bin.gz', import.meta.url);
 const RECORD_BYTES = 40;
 
 interface Vector {

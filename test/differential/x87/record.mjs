@@ -1,5 +1,5 @@
 // Builds a recorder and records the vectors of x87-vectors.test.ts or softfloat/sse.test.ts on this machine's processor:
-//   node test/differential/x87/record.mjs x87|sse <output.bin.gz> [seed] [count]
+//   node test/differential/x87/record.mjs x87|sse test/vectors/fpu/<name>.bin.gz [seed] [count]
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
