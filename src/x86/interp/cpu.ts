@@ -162,10 +162,13 @@ export class Cpu implements SystemCpu, CodePlace {
           return this.#paused();
         case EXIT.stale:
           this.#ripOfRecord();
+          this.#set32(S.link, 0);
           record = this.#lookup();
           break;
         default:
+          // A jump that hit the jump cache leaves its link slot behind; what follows is not its target.
           this.#ripOfRecord();
+          this.#set32(S.link, 0);
           if (!this.#raisePending(exit)) return 'shutdown';
           if (this.#get32(S.budget) < 0 || this.#stepping) return this.#paused();
           record = this.#lookup();
@@ -219,13 +222,14 @@ export class Cpu implements SystemCpu, CodePlace {
   }
 
   #find(): number {
+    // Taken before anything can fault: the handler of a fault must not be linked to the jump that met it.
+    const link = this.#get32(S.link);
+    this.#set32(S.link, 0);
     this.#locate();
     const low = this.#linearLow;
     const high = this.#linearHigh;
     this.#set32(S.page, low & -4096);
     this.#set32(S.page + 4, high);
-    const link = this.#get32(S.link);
-    this.#set32(S.link, 0);
     if (this.#stepping) return this.#blocks.single(this, this.#mode).record;
     const block = this.#blocks.find(this, this.#mode, this.#modeIndex);
     this.#jumps.insert(low, high, block);
@@ -325,6 +329,7 @@ export class Cpu implements SystemCpu, CodePlace {
     if (insn.def.ends !== true && this.state.rip === next) return 0;
     this.#set32(S.budget, this.#get32(S.budget) - this.#view.getUint8(record + R.count));
     this.#toLinearRip();
+    this.#set32(S.link, 0);
     return EXIT.lookup + 1;
   }
 
