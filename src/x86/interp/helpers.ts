@@ -1,3 +1,4 @@
+import { runExact } from '../isa/sse-float-exact.ts';
 import { S } from '../state/layout.ts';
 import type { CpuState } from '../state/state.ts';
 
@@ -14,6 +15,7 @@ const HELPERS: Readonly<Record<string, (cpu: { readonly state: CpuState }) => vo
     const quotient = n / d;
     finish(state, quotient, n % d, BigInt.asIntN(64, quotient) !== quotient);
   },
+  sseFloat: ({ state }) => runExact(state),
 };
 
 export const HELPER_NAMES: readonly string[] = Object.keys(HELPERS);

@@ -69,7 +69,6 @@ export const S = {
   /** i64 each; see MSR_SLOTS in msr.ts. */
   msr: 0x640, // up to 0x9ff
   scratch: 0xa00, // 128 bytes: accesses that cannot go straight to RAM are staged here
-  vector: 0xa80, // 3 x 16 bytes: 128-bit operands of helpers; the first is also their result
   /** Exact SSE floating point, see isa/sse-float-exact.ts: two operands and the result, 16 bytes each, */
   sseA: 0xa80,
   sseB: 0xa90,
@@ -77,6 +76,7 @@ export const S = {
   sseOperation: 0xab0, // i32: what to do
   sseImmediate: 0xab4, // i32
   sseFault: 0xab8, // i32: vector of the exception to raise, or 0
+  vector: 0xac0, // 3 x 16 bytes: 128-bit operands of helpers; the first is also their result
   end: 0x1000,
 } as const;
 
