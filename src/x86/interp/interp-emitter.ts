@@ -155,10 +155,11 @@ export class InterpEmitter extends Emitter {
     else this.code.store(STORES[bits as keyof typeof STORES], offset);
   }
 
-  /** 32-bit general registers clear their upper half. */
+  /** 32-bit general registers clear their upper half; MMX registers get the exponent that makes them no number for x87. */
   #storeRegister(kind: 'gpr' | 'xmm' | 'mmx', bits: number, slot: Value, offset: number, value: Value): void {
     const wide = kind === 'gpr' && bits === 32;
     this.#storeAt(wide ? 64 : bits, slot, offset, wide ? this.zext(value, 32) : value);
+    if (kind === 'mmx') this.#storeAt(16, slot, offset + 8, this.const(0xffff));
   }
 
   // --- Fixed registers and fields -----------------------------------------------------------------------------------
@@ -426,6 +427,12 @@ export class InterpEmitter extends Emitter {
   jumpRelative(): void {
     this.#charge();
     this.#follow(R.taken, 'i64_load', R.immediate);
+  }
+
+  /** Goes on behind a branch that compiled code has taken, or not. */
+  follow(taken: boolean): void {
+    if (taken) this.#follow(R.taken, 'i64_load', R.immediate);
+    else this.#follow(R.notTaken, 'i64_load32_s', R.displacement);
   }
 
   /** Goes on with a linked record, or looks the page-relative target up. */

@@ -11,6 +11,7 @@ import { SHIFT } from './shift.ts';
 import { SSE_FLOAT } from './sse-float.ts';
 import { SSE_FLOAT_COMPARE } from './sse-float-compare.ts';
 import { SSE_FLOAT_CONVERT } from './sse-float-convert.ts';
+import { SSE_FLOAT_MMX } from './sse-float-mmx.ts';
 import { SSE_FLOAT_ROUND } from './sse-float-round.ts';
 import { SSE_INTEGER } from './sse-integer.ts';
 import { SSE_MOVE } from './sse-move.ts';
@@ -22,4 +23,4 @@ import { SYSTEM_HOT } from './system-hot.ts';
 import { X87 } from './x87.ts';
 
 /** Every instruction there is. A position in this list is the definition's number. */
-export const DEFINITIONS: readonly Definition[] = [...ALU, ...MOVE, ...SHIFT, ...MULTIPLY, ...BITS, ...FLOW, ...STRING, ...FRAME, ...DECIMAL, ...SYSTEM, ...SYSTEM_HOT, ...X87, ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE4, ...MMX, ...SSE_FLOAT, ...SSE_FLOAT_COMPARE, ...SSE_FLOAT_CONVERT, ...SSE_FLOAT_ROUND];
+export const DEFINITIONS: readonly Definition[] = [...ALU, ...MOVE, ...SHIFT, ...MULTIPLY, ...BITS, ...FLOW, ...STRING, ...FRAME, ...DECIMAL, ...SYSTEM, ...SYSTEM_HOT, ...X87, ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE4, ...MMX, ...SSE_FLOAT, ...SSE_FLOAT_COMPARE, ...SSE_FLOAT_CONVERT, ...SSE_FLOAT_ROUND, ...SSE_FLOAT_MMX];
