@@ -199,6 +199,12 @@ export class Cpu implements SystemCpu, CodePlace {
     return insn !== undefined && this.#isStackAccess(insn) ? new GuestException(VECTOR.SS, error.errorCode) : error;
   }
 
+  /** Operands relative to RSP or RBP whose address is not canonical raise #SS. */
+  #asStackFault(error: GuestException, insn: Instruction): GuestException {
+    if (error.vector !== VECTOR.GP || error.errorCode !== 0 || insn.memory?.segment !== SEG.SS) return error;
+    return isNonCanonical(this.address(insn)) ? new GuestException(VECTOR.SS, 0) : error;
+  }
+
   #isStackAccess(insn: Instruction): boolean {
     if (insn.memory === undefined) return insn.def.stack === true;
     if (insn.memory.segment === SEG.SS) return true;
@@ -321,7 +327,7 @@ export class Cpu implements SystemCpu, CodePlace {
       insn.def.system!(this, insn);
     } catch (error) {
       if (!(error instanceof GuestException)) throw error;
-      this.#pending = error;
+      this.#pending = this.#asStackFault(error, insn);
       return EXIT.fault + 1;
     }
     if ((this.#get32(S.flags) & ~flags & FLAG.IF) !== 0 && this.io.hasInterrupt()) this.requestExit();
