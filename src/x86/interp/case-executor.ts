@@ -14,6 +14,8 @@ const PAGES: readonly (readonly [linear: number, physical: number, flags: bigint
 ];
 const NX = 1n << 63n;
 const HANDLER_BYTES = 16;
+/** Iterations of a repeated instruction and instructions of a sequence, together. */
+const STEPS_MAX = 100_000;
 const ERROR_CODES: readonly number[] = [VECTOR.DF, VECTOR.TS, VECTOR.NP, VECTOR.SS, VECTOR.GP, VECTOR.PF, VECTOR.AC];
 
 /** Runs single-instruction cases on the software CPU: user code under real page tables, faults through a real IDT. */
@@ -34,10 +36,12 @@ export class CaseExecutor implements CpuExecutor {
 
   execute(input: CpuCase): CpuResult {
     this.#load(input);
-    let steps = 0;
-    do {
+    const end = BigInt(LAYOUT.instruction + input.bytes.length);
+    for (let steps = 0; steps < STEPS_MAX; steps++) {
       this.cpu.step();
-    } while (this.cpu.state.rip === BigInt(LAYOUT.instruction) && this.cpu.state.cpl === 3 && ++steps < 100_000 && isRepeated(input.bytes));
+      const { rip, cpl } = this.cpu.state;
+      if (cpl === 0 || rip < BigInt(LAYOUT.instruction) || rip >= end) break;
+    }
     const fault = this.cpu.state.cpl === 0 ? this.#unwindFault() : undefined;
     return { after: this.#save(), fault };
   }
@@ -160,10 +164,6 @@ function physicalOf(linear: number): number {
     if (linear >= page && linear < page + 4096) return physical + linear - page;
   }
   throw new RangeError(`Cannot place case memory: 0x${linear.toString(16)} is not mapped`);
-}
-
-function isRepeated(bytes: Uint8Array): boolean {
-  return bytes.includes(0xf2) || bytes.includes(0xf3);
 }
 
 /** Ports read as ones; nothing else is asked for. */
