@@ -1,4 +1,6 @@
+import { AES_HELPERS } from '../isa/aes.ts';
 import { runExact } from '../isa/sse-float-exact.ts';
+import { runCompareStrings } from '../isa/string-compare.ts';
 import { S } from '../state/layout.ts';
 import type { CpuState } from '../state/state.ts';
 
@@ -16,6 +18,8 @@ const HELPERS: Readonly<Record<string, (cpu: { readonly state: CpuState }) => vo
     finish(state, quotient, n % d, BigInt.asIntN(64, quotient) !== quotient);
   },
   sseFloat: ({ state }) => runExact(state),
+  compareStrings: ({ state }) => runCompareStrings(state),
+  ...Object.fromEntries(Object.entries(AES_HELPERS).map(([name, run]) => [name, ({ state }) => run(state)])),
 };
 
 export const HELPER_NAMES: readonly string[] = Object.keys(HELPERS);

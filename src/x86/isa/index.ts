@@ -1,5 +1,7 @@
+import { AES } from './aes.ts';
 import { ALU } from './alu.ts';
 import { BITS } from './bits.ts';
+import { CARRYLESS } from './carryless.ts';
 import { DECIMAL } from './decimal.ts';
 import type { Definition } from './definition.ts';
 import { FLOW } from './flow.ts';
@@ -18,9 +20,10 @@ import { SSE_MOVE } from './sse-move.ts';
 import { SSE_SHUFFLE } from './sse-shuffle.ts';
 import { SSE4 } from './sse4.ts';
 import { STRING } from './string.ts';
+import { STRING_COMPARE } from './string-compare.ts';
 import { SYSTEM } from './system.ts';
 import { SYSTEM_HOT } from './system-hot.ts';
 import { X87 } from './x87.ts';
 
 /** Every instruction there is. A position in this list is the definition's number. */
-export const DEFINITIONS: readonly Definition[] = [...ALU, ...MOVE, ...SHIFT, ...MULTIPLY, ...BITS, ...FLOW, ...STRING, ...FRAME, ...DECIMAL, ...SYSTEM, ...SYSTEM_HOT, ...X87, ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE4, ...MMX, ...SSE_FLOAT, ...SSE_FLOAT_COMPARE, ...SSE_FLOAT_CONVERT, ...SSE_FLOAT_ROUND, ...SSE_FLOAT_MMX];
+export const DEFINITIONS: readonly Definition[] = [...ALU, ...MOVE, ...SHIFT, ...MULTIPLY, ...BITS, ...FLOW, ...STRING, ...FRAME, ...DECIMAL, ...SYSTEM, ...SYSTEM_HOT, ...X87, ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE4, ...MMX, ...STRING_COMPARE, ...AES, ...CARRYLESS, ...SSE_FLOAT, ...SSE_FLOAT_COMPARE, ...SSE_FLOAT_CONVERT, ...SSE_FLOAT_ROUND, ...SSE_FLOAT_MMX];
