@@ -5,14 +5,15 @@ import type { Definition } from '../isa/definition.ts';
 import type { CodePages } from '../mmu/code-pages.ts';
 import { ENGINE, ENGINE_BYTES } from '../state/layout.ts';
 import { GuestException, VECTOR } from '../system/exception.ts';
+import type { BlockInstruction, BlockLayout } from './block-layout.ts';
 import { HANDLER } from './generate.ts';
 import { LINK_NONE, R, RECORD_BYTES } from './record.ts';
-import type { Translator } from './translate.ts';
+import { needsPreparation, type Translator } from './translate.ts';
 
 /** Most instructions of a block: bounds how long the guest runs between two looks at its budget. */
 const BLOCK_MAX = 64;
-/** Room that a block may need: two records per instruction and the jump at its end. */
-const BLOCK_BYTES = (BLOCK_MAX * 2 + 1) * RECORD_BYTES;
+/** Room that a block may need: two records per instruction, the count of entries and the jump at its end. */
+const BLOCK_BYTES = (BLOCK_MAX * 2 + 2) * RECORD_BYTES;
 
 /** Where code lies: physical addresses of the page of its first byte and, when an instruction may cross, of the next page. */
 export interface CodePlace {
@@ -51,6 +52,10 @@ export class BlockCache {
   readonly #crossing = new Uint8Array(15);
   /** All records are gone: links and jump caches must go as well. */
   onReset: () => void = () => {};
+  /** The blocks of a physical page are stale. */
+  onDrop: (page: number) => void = () => {};
+  /** Blocks of 64-bit code report when they were entered this often; 0: never. */
+  threshold = 0;
   readonly #found: Block = { record: 0, linkable: true };
 
   constructor(parts: { buffer: ArrayBufferLike; decoder: Decoder; translator: Translator; codePages: CodePages; ramBytes: number }) {
@@ -82,6 +87,26 @@ export class BlockCache {
     return this.#make(place, Math.floor(place.physical / 4096), mode, -1);
   }
 
+  /** A block that `find` has made: its instructions and their records. Only of blocks that count their entries. */
+  layout(page: number, offset: number, mode: CodeMode, modeIndex: number): BlockLayout | undefined {
+    const record = this.#pages.get(page)?.entries.get(offset * 64 + modeIndex);
+    if (record === undefined) return undefined;
+    const instructions: BlockInstruction[] = [];
+    let next = record + RECORD_BYTES;
+    let end = offset;
+    let open = true;
+    while (open && instructions.length < BLOCK_MAX && end < 4096) {
+      const decoded = this.#decodeInPage(page, end, mode);
+      if (decoded === undefined) break;
+      const insn = allowed(decoded);
+      instructions.push({ insn, record: next, offset: end });
+      next += insn.def.semantics !== undefined && needsPreparation(insn, end) ? 2 * RECORD_BYTES : RECORD_BYTES;
+      end += insn.length;
+      open = insn.def.ends !== true;
+    }
+    return { record, offset, instructions, end, endRecord: open ? next : next - RECORD_BYTES, open };
+  }
+
   /** Decodes without translating: to know more about an instruction that faulted. */
   decodeAt(place: CodePlace, mode: CodeMode): Instruction | undefined {
     return this.#decodeInPage(Math.floor(place.physical / 4096), place.physical % 4096, mode);
@@ -104,6 +129,7 @@ export class BlockCache {
     let count = 0;
     let open = true;
     const limit = key < 0 ? 1 : BLOCK_MAX;
+    if (key >= 0 && this.threshold > 0 && mode.bits === 64) at = this.#translator.writeProfile(at, { pageOffset: offset, page, modeIndex: key % 64, count: this.threshold });
     while (open && count < limit && offset < 4096) {
       const insn = this.#decodeInPage(page, offset, mode);
       if (insn === undefined) break; // reaches into the next page
@@ -168,6 +194,7 @@ export class BlockCache {
     for (let i = 0; i < blocks.ranges.length; i += 2) {
       for (let at = blocks.ranges[i]!; at < blocks.ranges[i + 1]!; at += RECORD_BYTES) this.#view.setUint32(at + R.handler, HANDLER.stale, true);
     }
+    this.onDrop(page);
   }
 }
 

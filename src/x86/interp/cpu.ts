@@ -3,6 +3,7 @@ import type { CodeMode, Instruction } from '../decode/instruction.ts';
 import { OpcodeTables } from '../decode/tables.ts';
 import { DEFINITIONS } from '../isa/index.ts';
 import { ACCESS } from '../mmu/access.ts';
+import { Jit } from '../jit/jit.ts';
 import { Mmu } from '../mmu/mmu.ts';
 import { ENGINE_BYTES, S, SEG } from '../state/layout.ts';
 import type { CpuModel } from '../state/cpuid.ts';
@@ -29,7 +30,12 @@ export interface CpuOptions {
   readonly ramBytes: number;
   readonly model: CpuModel;
   readonly io: CpuIo & { mmioRead(gpa: number, size: 1 | 2 | 4): number; mmioWrite(gpa: number, size: 1 | 2 | 4, value: number): void };
+  /** interp: no compiled code; jit: everything is compiled at once, for tests; mixed: what is hot is compiled. */
+  readonly tier?: 'interp' | 'jit' | 'mixed';
 }
+
+/** Entries of a block after which it is compiled. */
+const HOT = 300;
 
 /**
  * One software x86-64 CPU: generated code runs until something needs TypeScript, which happens here. Knows no device; the
@@ -41,6 +47,7 @@ export class Cpu implements SystemCpu, CodePlace {
   readonly io: CpuIo;
   readonly model: CpuModel;
   instructionRip = 0n;
+  readonly jit: Jit | undefined;
 
   readonly #run: (record: number) => number;
   readonly #view: DataView;
@@ -73,13 +80,21 @@ export class Cpu implements SystemCpu, CodePlace {
     this.#translator = new Translator(this.#view, handlers, DEFINITIONS);
     const decoder = new Decoder(tables());
     this.#blocks = new BlockCache({ buffer, decoder, translator: this.#translator, codePages: this.mmu.codePages, ramBytes: options.ramBytes });
-    this.#blocks.onReset = () => this.#jumps.clear(true);
+    this.#blocks.onReset = () => this.#reset();
     this.mmu.onFlush = (supervisor) => this.#jumps.clear(supervisor);
     this.mmu.onFlushPage = (low, high) => this.#jumps.flushPage(low, high);
     const instance = new WebAssembly.Instance(module, { h: this.#imports(options.memory) });
     this.#run = instance.exports['run'] as (record: number) => number;
+    const { tier = 'interp', memory } = options;
+    if (tier !== 'interp') this.jit = new Jit({ memory, interpreter: instance.exports, blocks: this.#blocks, threshold: tier === 'jit' ? 1 : HOT, immediate: tier === 'jit' });
     this.#mode = codeMode(0);
     this.modeChanged();
+  }
+
+  /** All records are gone. */
+  #reset(): void {
+    this.jit?.dropAll();
+    this.#jumps.clear(true);
   }
 
   // --- Running ------------------------------------------------------------------------------------------------------
@@ -90,6 +105,7 @@ export class Cpu implements SystemCpu, CodePlace {
     this.#set32(S.budget, budget);
     this.#withheld = 0;
     const end = this.#loop();
+    this.jit?.tick();
     this.state.set64(S.retired, this.state.get64(S.retired) + BigInt(Math.max(0, budget - this.#get32(S.budget) - this.#withheld)));
     return this.#pastShadow(end);
   }
@@ -160,6 +176,10 @@ export class Cpu implements SystemCpu, CodePlace {
         case EXIT.budget:
           this.#ripOfRecord();
           return this.#paused();
+        case EXIT.hot:
+          record = this.#get32(S.pc);
+          this.jit?.hot(record);
+          break;
         case EXIT.stale:
           this.#ripOfRecord();
           this.#set32(S.link, 0);
@@ -297,6 +317,8 @@ export class Cpu implements SystemCpu, CodePlace {
       commitStore: (bytes: number) => this.#guard(() => (this.mmu.commitStore(bytes), 0)),
       system: (record: number) => this.#guard(() => this.#system(record)),
       prepare: (record: number) => this.#guard(() => this.#prepare(record)),
+      probeLoad: (bytes: number) => this.#guard(() => this.mmu.probeDirect(bytes, false)),
+      probeStore: (bytes: number) => this.#guard(() => this.mmu.probeDirect(bytes, true)),
       helper: (id: number) => this.#guard(() => (runHelper(this, id), 0)),
     };
   }

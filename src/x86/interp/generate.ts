@@ -6,17 +6,17 @@ import type { Definition } from '../isa/definition.ts';
 import type { Operand } from '../ir/emitter.ts';
 import { JUMP_ENTRIES, S } from '../state/layout.ts';
 import { InterpEmitter, type Runtime } from './interp-emitter.ts';
-import { EXIT, R, RECORD_BYTES } from './record.ts';
+import { EXIT, PROFILE, R, RECORD_BYTES } from './record.ts';
 import { packVariant, type Variant, variantsOf } from './variants.ts';
 
 /** Name of the custom section that lists the handlers: pairs of u32, little-endian. */
 const HANDLERS_SECTION = 'krun.handlers';
 
 /** Handlers at fixed places of the table. */
-export const HANDLER = { invalid: 0, system: 1, prepare: 2, jumpNext: 3, stale: 4 } as const;
+export const HANDLER = { invalid: 0, system: 1, prepare: 2, jumpNext: 3, stale: 4, profile: 5 } as const;
 
 /** Host functions that the module imports from "h". */
-export const IMPORTS = ['slowLoad', 'slowStore', 'commitStore', 'system', 'prepare', 'helper'] as const;
+export const IMPORTS = ['slowLoad', 'slowStore', 'commitStore', 'system', 'prepare', 'helper', 'probeLoad', 'probeStore'] as const;
 
 /**
  * Generates the interpreter from the definitions as a module: one function per variant, called through a table by the records.
@@ -49,6 +49,7 @@ export function generateInterpreter(definitions: readonly Definition[], helpers:
     module.function([I32], [I32], lower(runtime, (b) => b.jumpRelative())),
   ];
   table.push(table[HANDLER.invalid]!);
+  table.push(module.function([I32], [I32], countEntry(handlerType)));
   const handlers: number[] = [];
   definitions.forEach((definition, number) => {
     if (definition.semantics === undefined) return;
@@ -62,6 +63,7 @@ export function generateInterpreter(definitions: readonly Definition[], helpers:
   const run = new Code(1);
   run.get(0).get(0).load('i32_load', R.handler).callIndirect(handlerType);
   module.export('run', module.function([I32], [I32], run));
+  exportForCompiledCode(module, runtime, { probeLoad: imported['probeLoad']!, probeStore: imported['probeStore']! });
   module.custom(HANDLERS_SECTION, new Uint8Array(Uint32Array.from(handlers).buffer));
   return module.build();
 }
@@ -73,6 +75,39 @@ export function handlersOf(module: WebAssembly.Module): ReadonlyMap<number, numb
   const handlers = new Map<number, number>();
   for (let i = 0; i < words.length; i += 2) handlers.set(words[i]!, words[i + 1]!);
   return handlers;
+}
+
+/** The first record of a block counts how often the block is entered, until compiled code takes its place. */
+function countEntry(handlerType: number): Code {
+  const code = new Code(1);
+  const left = code.local(I32);
+  code.get(0).get(0).load('i32_load', PROFILE.left).i32(1).op('i32_sub').tee(left).store('i32_store', PROFILE.left);
+  code.get(left).op('i32_eqz').if(false);
+  code.i32(0).get(0).store('i32_store', S.pc).i32(EXIT.hot).op('return').end();
+  code.get(0).i32(RECORD_BYTES).op('i32_add').get(0).load('i32_load', RECORD_BYTES + R.handler).returnCallIndirect(handlerType);
+  return code;
+}
+
+/** What compiled code imports. It must not import the table: an importer makes every change of it slow in V8. */
+function exportForCompiledCode(module: ModuleBuilder, runtime: Runtime, host: { probeLoad: number; probeStore: number }): void {
+  const { handlerType } = runtime;
+  const dispatch = new Code(1);
+  dispatch.get(0).get(0).load('i32_load', R.handler).returnCallIndirect(handlerType);
+  module.export('dispatch', module.function([I32], [I32], dispatch));
+  const resume = new Code(1);
+  resume.get(0).i32(1).op('i32_and').if(false);
+  resume.i32(0).get(0).i32(1).op('i32_sub').store('i32_store', S.pc).i32(EXIT.budget).op('return').end();
+  resume.get(0).get(0).load('i32_load', R.handler).returnCallIndirect(handlerType);
+  module.export('resume', module.function([I32], [I32], resume));
+  module.export('followTaken', module.function([I32], [I32], lower(runtime, (b) => b.follow(true))));
+  module.export('followNotTaken', module.function([I32], [I32], lower(runtime, (b) => b.follow(false))));
+  const jump = new Code(1).i32(0).i32(0).store('i32_store', S.link).get(0).returnCall(runtime.jumpLinear);
+  module.export('jumpIndirect', module.function([I64], [I32], jump));
+  module.export('helper', runtime.helper);
+  for (const name of ['probeLoad', 'probeStore'] as const) {
+    const probe = new Code(2).i32(0).get(0).store('i64_store', S.slowVa).get(1).call(host[name]);
+    module.export(name, module.function([I64, I32], [I32], probe));
+  }
 }
 
 function voidCall(target: number): Code {

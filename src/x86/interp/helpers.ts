@@ -1,4 +1,5 @@
 import { AES_HELPERS } from '../isa/aes.ts';
+import { SHA_HELPERS } from '../isa/sha.ts';
 import { runExact } from '../isa/sse-float-exact.ts';
 import { runCompareStrings } from '../isa/string-compare.ts';
 import { S } from '../state/layout.ts';
@@ -19,7 +20,7 @@ const HELPERS: Readonly<Record<string, (cpu: { readonly state: CpuState }) => vo
   },
   sseFloat: ({ state }) => runExact(state),
   compareStrings: ({ state }) => runCompareStrings(state),
-  ...Object.fromEntries(Object.entries(AES_HELPERS).map(([name, run]) => [name, ({ state }) => run(state)])),
+  ...Object.fromEntries(Object.entries({ ...AES_HELPERS, ...SHA_HELPERS }).map(([name, run]) => [name, ({ state }) => run(state)])),
 };
 
 export const HELPER_NAMES: readonly string[] = Object.keys(HELPERS);

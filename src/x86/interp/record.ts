@@ -21,6 +21,14 @@ export const R = {
   notTaken: 12, // u32
 } as const;
 
+/** Fields of the record that counts the entries of a block, beside handler and pageOffset. */
+export const PROFILE = {
+  entry: 8, // u16: number of the entry in the compiled function
+  mode: 10, // u16: mode index of the block
+  page: 20, // u32: physical page number
+  left: 24, // i32: entries until the block is hot
+} as const;
+
 /** Not linked yet. */
 export const LINK_NONE = 0;
 /** Goes to another page: looked up each time. */
@@ -38,4 +46,6 @@ export const EXIT = {
   raise: 3,
   /** The records at S.pc are no longer valid: decode again from there. */
   stale: 4,
+  /** The block that starts at S.pc was entered often. */
+  hot: 5,
 } as const;

@@ -3,7 +3,7 @@ import { operandBits, operandSpec } from '../decode/operands.ts';
 import type { Definition } from '../isa/definition.ts';
 import { S, SEG } from '../state/layout.ts';
 import { HANDLER } from './generate.ts';
-import { R, RECORD_BYTES } from './record.ts';
+import { PROFILE, R, RECORD_BYTES } from './record.ts';
 import { hasOffset, isFullAddress, shapeOf, variantOf } from './variants.ts';
 
 /** Writes records for decoded instructions. */
@@ -50,6 +50,16 @@ export class Translator {
     this.#header(at, HANDLER.jumpNext, pageOffset, count);
     this.#view.setUint32(at + R.taken, link, true);
     this.#view.setBigInt64(at + R.immediate, BigInt(target), true);
+    return at + RECORD_BYTES;
+  }
+
+  /** The record before a block that counts its entries; compiled code takes its place (see jit/). */
+  writeProfile(at: number, block: { pageOffset: number; page: number; modeIndex: number; count: number }): number {
+    this.#header(at, HANDLER.profile, block.pageOffset, 0);
+    this.#view.setUint16(at + PROFILE.entry, 0, true);
+    this.#view.setUint16(at + PROFILE.mode, block.modeIndex, true);
+    this.#view.setUint32(at + PROFILE.page, block.page, true);
+    this.#view.setInt32(at + PROFILE.left, block.count, true);
     return at + RECORD_BYTES;
   }
 

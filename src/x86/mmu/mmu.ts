@@ -205,6 +205,19 @@ export class Mmu {
     return this.#scratch;
   }
 
+  /**
+   * The slow path of compiled code: only plain RAM inside one page, without code when `write` is set.
+   * @returns host offset, or -1: the interpreter has to do the instruction; nothing has happened
+   */
+  probeDirect(bytes: number, write: boolean): number {
+    const low = this.#i32[S.slowVa >> 2]!;
+    if ((low & 0xfff) + bytes > 4096) return -1;
+    const access = write ? this.#privilege() | ACCESS.write : this.#privilege();
+    const physical = this.#translate(low, this.#i32[(S.slowVa >> 2) + 1]!, access);
+    if (!this.isRam(physical, bytes) || (write && this.codePages.touches(physical, bytes))) return -1;
+    return this.#ramBase + physical;
+  }
+
   /** Second half of a slow store: the scratch bytes go where they belong. Cannot fault. */
   commitStore(bytes: number): void {
     const split = Math.min(bytes, this.#storeSplit);

@@ -1,0 +1,797 @@
+import type { Code } from '../../wasm/code.ts';
+import { I32, I64, type Op, V128, type ValType } from '../../wasm/opcodes.ts';
+import { type Condition, CONDITIONS, Emitter, type Operand, type Value, type Variable } from '../ir/emitter.ts';
+import { constant64, expression, localValue } from '../ir/value.ts';
+import { S, SEG, TLB_ENTRIES, TLB_WRITE } from '../state/layout.ts';
+import { type Effects, noEffects } from './effects.ts';
+import { CANONICAL, CONDITION_READS, FLAGS, type FlagState, partsOf, type Producer } from './flag-state.ts';
+import { type JitValue, knownOperation, RegisterValue, stableLocal, widthOf } from './jit-value.ts';
+
+/** Functions that compiled code calls; indices in the module being built. */
+export interface JitRuntime {
+  /** (address: i64, bytes) -> host offset of RAM in reach, or -1: the interpreter has to do the instruction. */
+  readonly probeLoad: number;
+  readonly probeStore: number;
+  /** (helper id) */
+  readonly helper: number;
+  readonly helperIds: ReadonlyMap<string, number>;
+}
+
+/** Locals of a compiled function that hold guest state. */
+export interface StateLocals {
+  readonly gpr: readonly number[];
+  readonly xmm: readonly number[];
+  readonly zr: number;
+  readonly sp: number;
+  readonly cv: number;
+  /** Linear address of the page of the code. */
+  readonly page: number;
+  readonly budget: number;
+}
+
+/** What the surrounding function does for an instruction that cannot go on here. */
+export interface Leaving {
+  /** Gives the instruction to the interpreter; nothing of it has happened. Emitted where flags are as `flags` says. */
+  bail(): void;
+  /** The instruction stops and goes on later, from its own start (REP). */
+  again(): void;
+}
+
+/**
+ * Lowers semantics with operands that are known: registers in locals, immediates as constants, flags as expressions until
+ * somebody needs them. Everything that cannot be done inline leaves the instruction to the interpreter.
+ */
+export class JitEmitter extends Emitter {
+  readonly #runtime: JitRuntime;
+  readonly #locals: StateLocals;
+  readonly #leave: Leaving;
+  /** Address of the TLB table in use: part of what a region is compiled for. */
+  readonly #tlb: number;
+  effects: Effects = noEffects();
+  /** Flags after the instruction are overwritten before anybody can see them. */
+  flagsDead = false;
+  /** Offset of the next instruction in the page of the code. */
+  nextOffset = 0;
+  /** Linear base of string sources as a state offset, or -1 for none. */
+  sourceSegment = -1;
+
+  #flags: FlagState = CANONICAL;
+  /** Locals that the pending flags need beyond their instruction. */
+  #flagTemps: { local: number; type: ValType }[] = [];
+  #flagReads: RegisterValue[] = [];
+  #temps: { local: number; type: ValType }[] = [];
+  /** Register values of this instruction and of the pending flags that still name the register's local. */
+  #reads: RegisterValue[] = [];
+  #flagsChanged = false;
+  #branchDepth = 0;
+  readonly #widths = new Uint8Array(16).fill(64);
+  #carryIn: Value | undefined;
+
+  constructor(code: Code, runtime: JitRuntime, locals: StateLocals, leave: Leaving, tlb: number) {
+    super(code);
+    this.#runtime = runtime;
+    this.#locals = locals;
+    this.#leave = leave;
+    this.#tlb = tlb;
+  }
+
+  // --- Values and locals --------------------------------------------------------------------------------------------
+
+  override op(name: Op, ...args: Value[]): Value {
+    return knownOperation(name, args);
+  }
+
+  override let(value: Value): Value {
+    if (value.constant !== undefined || (value as JitValue).stable === true) return value;
+    const local = this.temp(value.type);
+    value.push(this.code);
+    this.code.set(local);
+    return stableLocal(local, value.type, widthOf(value));
+  }
+
+  override zext(value: Value, bits: number): Value {
+    return widthOf(value) <= bits ? value : super.zext(value, bits);
+  }
+
+  override sext(value: Value, bits: number): Value {
+    return widthOf(value) < bits ? value : super.sext(value, bits);
+  }
+
+  override select(condition: Value, then: Value, otherwise: Value): Value {
+    if (condition.constant !== undefined) return condition.constant !== 0n ? then : otherwise;
+    const value = super.select(condition, then, otherwise);
+    return { type: value.type, constant: undefined, width: Math.max(widthOf(then), widthOf(otherwise)), push: value.push } as JitValue;
+  }
+
+  override temp(type: ValType): number {
+    const local = this.code.local(type);
+    this.#temps.push({ local, type });
+    return local;
+  }
+
+  /** Ends an instruction. What the pending flags are computed from stays. */
+  override releaseTemps(): void {
+    if (this.#flagsChanged) {
+      this.#flagTemps.push(...this.#temps);
+      this.#flagReads.push(...this.#reads);
+    } else for (const { local, type } of this.#temps) this.code.free(local, type);
+    this.#temps = [];
+    this.#reads = [];
+    this.#flagsChanged = false;
+    this.#carryIn = undefined;
+  }
+
+  /** Starts a block: nothing is known of registers, and flags are canonical. */
+  beginBlock(): void {
+    this.releaseTemps();
+    this.#widths.fill(64);
+    this.#flags = CANONICAL;
+    this.#flagTemps = [];
+    this.#flagReads = [];
+  }
+
+  /** The flag state at a branch, to be restored for its other side. */
+  saveFlags(): () => void {
+    const [flags, temps, reads] = [this.#flags, this.#flagTemps, this.#flagReads];
+    return () => {
+      this.#flags = flags;
+      this.#flagTemps = temps;
+      this.#flagReads = reads;
+    };
+  }
+
+  protected override enterBranch(): void {
+    this.#branchDepth++;
+    this.#widths.fill(64);
+  }
+
+  protected override switchBranch(): void {
+    this.#widths.fill(64);
+  }
+
+  protected override leaveBranch(): void {
+    this.#branchDepth--;
+    this.#widths.fill(64);
+  }
+
+  override doWhile(body: () => Value): void {
+    this.#settleRegisters();
+    super.doWhile(body);
+  }
+
+  // --- Registers ----------------------------------------------------------------------------------------------------
+
+  /** Values that name a register's local get their own copy: the register is about to change. */
+  #keepReads(local: number, type: ValType): void {
+    if (this.#flagReads.some((read) => read.local === local)) {
+      const copy = this.code.local(type);
+      this.#flagTemps.push({ local: copy, type });
+      this.#moveReads(this.#flagReads, local, copy);
+    }
+    if (this.#reads.some((read) => read.local === local)) this.#moveReads(this.#reads, local, this.temp(type));
+  }
+
+  #moveReads(reads: RegisterValue[], local: number, copy: number): void {
+    this.code.get(local).set(copy);
+    for (const read of reads) if (read.local === local) read.local = copy;
+  }
+
+  /** Before a fork of control: every value must be the same on all sides. */
+  #settleRegisters(): void {
+    for (const local of this.#locals.gpr) this.#keepReads(local, I64);
+    for (const local of this.#locals.xmm) this.#keepReads(local, V128);
+  }
+
+  override if(condition: Value, then: () => void, otherwise?: () => void, likely?: boolean): void {
+    if (condition.constant === undefined) this.#settleRegisters();
+    super.if(condition, then, otherwise, likely);
+  }
+
+  #readGpr(index: number): Value {
+    this.effects.gprUsed |= 1 << index;
+    const local = this.#locals.gpr[index]!;
+    const width = this.#widths[index]!;
+    return this.#read(local, I64, width);
+  }
+
+  #read(local: number, type: ValType, width: number): Value {
+    if (this.#branchDepth > 0) return this.let({ type, constant: undefined, width, push: (code) => void code.get(local) } as JitValue);
+    const value = new RegisterValue(local, type, width);
+    this.#reads.push(value);
+    return value;
+  }
+
+  #writeGpr(index: number, value: Value): void {
+    this.effects.gprUsed |= 1 << index;
+    this.effects.gprWritten |= 1 << index;
+    const local = this.#locals.gpr[index]!;
+    // The value is computed from the register as it was; only values used later need a copy, but which is not known yet.
+    value.push(this.code);
+    if (this.#isRead(local)) {
+      const next = this.temp(I64);
+      this.code.set(next);
+      this.#keepReads(local, I64);
+      this.code.get(next);
+    }
+    this.code.set(local);
+    this.#widths[index] = this.#branchDepth > 0 ? 64 : widthOf(value);
+  }
+
+  #isRead(local: number): boolean {
+    return this.#reads.some((read) => read.local === local) || this.#flagReads.some((read) => read.local === local);
+  }
+
+  reg(index: number, bits: number): Value {
+    return this.let(this.zext(this.#readGpr(index), bits));
+  }
+
+  setReg(index: number, bits: number, value: Value): void {
+    if (bits >= 32) this.#writeGpr(index, this.zext(value, bits));
+    else this.#insert(index, bits, 0, value);
+  }
+
+  /** Writes 8 or 16 bits of a register and leaves the others. */
+  #insert(index: number, bits: number, at: number, value: Value): void {
+    const mask = ((1n << BigInt(bits)) - 1n) << BigInt(at);
+    const rest = this.and(this.#readGpr(index), this.const(~mask));
+    this.#writeGpr(index, this.or(rest, this.shl(this.zext(value, bits), this.const(at))));
+  }
+
+  xmm(index: number): Value {
+    this.effects.xmmUsed |= 1 << index;
+    return this.#read(this.#locals.xmm[index]!, V128, 128);
+  }
+
+  setXmm(index: number, value: Value): void {
+    this.effects.xmmUsed |= 1 << index;
+    this.effects.xmmWritten |= 1 << index;
+    const local = this.#locals.xmm[index]!;
+    value.push(this.code);
+    if (this.#isRead(local)) {
+      const next = this.temp(V128);
+      this.code.set(next);
+      this.#keepReads(local, V128);
+      this.code.get(next);
+    }
+    this.code.set(local);
+  }
+
+  gprOperand(index: number, bits: number, high: boolean): Operand {
+    const at = high ? 8 : 0;
+    const read = (): Value => this.let(this.zext(this.shr(this.#readGpr(index), this.const(at)), bits));
+    const write = (value: Value): void => {
+      if (bits >= 32) this.#writeGpr(index, this.zext(value, bits));
+      else this.#insert(index, bits, at, value);
+    };
+    return this.#registerOperand('gpr', bits, S.gpr + index * 8 + (high ? 1 : 0), read, write);
+  }
+
+  xmmOperand(index: number, bits: number): Operand {
+    const read = (): Value => (bits === 128 ? this.xmm(index) : this.let(this.#lowLane(this.xmm(index), bits)));
+    const write = (value: Value): void => this.setXmm(index, bits === 128 ? value : this.#withLowLane(this.xmm(index), bits, value));
+    return this.#registerOperand('xmm', bits, S.xmm + index * 32, read, write);
+  }
+
+  #lowLane(vector: Value, bits: number): Value {
+    if (bits === 64) return this.lane('i64x2_extract_lane', 0, vector);
+    const lane = bits === 32 ? 'i32x4_extract_lane' : bits === 16 ? 'i16x8_extract_lane_u' : 'i8x16_extract_lane_u';
+    return this.bool(this.lane(lane, 0, vector));
+  }
+
+  #withLowLane(vector: Value, bits: number, value: Value): Value {
+    if (bits === 64) return this.lane('i64x2_replace_lane', 0, vector, value);
+    const lane = bits === 32 ? 'i32x4_replace_lane' : bits === 16 ? 'i16x8_replace_lane' : 'i8x16_replace_lane';
+    return this.lane(lane, 0, vector, this.op('i32_wrap_i64', value));
+  }
+
+  /** MMX registers stay in memory. */
+  mmxOperand(index: number, bits: number): Operand {
+    const offset = S.st + index * 16;
+    const read = (): Value => this.let(this.#loadAt(bits, this.i32(0), offset));
+    return this.#registerOperand('mmx', bits, offset, read, (value) => this.#storeAt(bits, this.i32(0), offset, value));
+  }
+
+  #registerOperand(kind: 'gpr' | 'xmm' | 'mmx', bits: number, slot: number, read: () => Value, write: (value: Value) => void): Operand {
+    return {
+      kind, bits, read, write,
+      identity: this.i32(slot),
+      update: (change) => {
+        const old = read();
+        const next = this.let(change(old));
+        write(next);
+        return { old, next };
+      },
+      touch: () => {},
+      effectiveAddress: () => unsupported('effective address of a register'),
+      linearAddress: () => unsupported('linear address of a register'),
+    };
+  }
+
+  sameRegister(a: Operand, c: Operand): Value {
+    return this.i32(a.identity!.constant === c.identity!.constant ? 1 : 0);
+  }
+
+  // --- Fields -------------------------------------------------------------------------------------------------------
+
+  field32(offset: number): Value {
+    if (offset === S.budget) return this.let(localValue(this.#locals.budget, I32));
+    return this.let(expression(I32, (code) => void code.i32(0).load('i32_load', offset)));
+  }
+
+  setField32(offset: number, value: Value): void {
+    if (offset === S.budget) {
+      value.push(this.code);
+      this.code.set(this.#locals.budget);
+      return;
+    }
+    this.code.i32(0);
+    value.push(this.code);
+    this.code.store('i32_store', offset);
+  }
+
+  field64(offset: number): Value {
+    return this.let(this.#loadAt(64, this.i32(0), offset));
+  }
+
+  setField64(offset: number, value: Value): void {
+    this.#storeAt(64, this.i32(0), offset, value);
+  }
+
+  otherFlags(): Value {
+    return this.field32(S.flags);
+  }
+
+  setOtherFlags(value: Value): void {
+    this.setField32(S.flags, this.let(value));
+  }
+
+  // --- Flags --------------------------------------------------------------------------------------------------------
+
+  /** Flags that instructions set from here on replace the pending ones. */
+  #setState(state: FlagState, keepsOld: boolean): void {
+    if (!keepsOld) {
+      for (const { local, type } of this.#flagTemps) this.code.free(local, type);
+      this.#flagTemps = [];
+      this.#flagReads = [];
+    }
+    this.#flags = state;
+    this.#flagsChanged = true;
+  }
+
+  #writes(flags: number): boolean {
+    if (this.#branchDepth > 0) this.effects.flagsMaybe = true;
+    else this.effects.flagsWritten |= flags;
+    if (this.flagsDead && this.#branchDepth === 0) this.#setState(CANONICAL, false);
+    return !this.flagsDead;
+  }
+
+  #set(flags: number, state: FlagState): void {
+    if (!this.#writes(flags)) return;
+    if (this.#branchDepth === 0) {
+      this.#setState(state, false);
+      return;
+    }
+    this.#store(state, partsOf(FLAGS.all));
+  }
+
+  /** Marks flags as read, unless this instruction has set them itself. */
+  #noteRead(flags: number): void {
+    this.effects.flagsRead |= flags & ~this.effects.flagsWritten;
+  }
+
+  override flagsAdd(bits: number, a: Value, c: Value, r: Value, carry?: Value): void {
+    const cv = (): Value => this.alignCarries(this.or(this.and(a, c), this.and(this.or(a, c), this.not(r))), bits);
+    this.#setComputed(carry === undefined ? { kind: 'add', bits, a, c, r } : undefined, bits, r, cv);
+  }
+
+  override flagsSub(bits: number, a: Value, c: Value, r: Value, carry?: Value): void {
+    const cv = (): Value => this.alignCarries(this.or(this.and(this.not(a), c), this.and(this.or(this.not(a), c), r)), bits);
+    this.#setComputed(carry === undefined ? { kind: 'sub', bits, a, c, r } : undefined, bits, r, cv);
+  }
+
+  override flagsLogic(bits: number, r: Value): void {
+    this.#setComputed({ kind: 'logic', bits, r }, bits, r, () => this.const(0));
+  }
+
+  override flagsResult(bits: number, r: Value, cf: Value, of: Value): void {
+    this.#setComputed({ kind: 'result', bits, r, cf, of }, bits, r, () => this.carryVector(cf, of));
+  }
+
+  #setComputed(producer: Producer | undefined, bits: number, r: Value, cv: () => Value): void {
+    const result = (): Value => this.sext(r, bits);
+    this.#set(FLAGS.all, { producer, zr: () => r, sp: result, cv });
+  }
+
+  setFlags(result: Value, carries: Value): void {
+    this.setFlagsSplit(result, result, carries);
+  }
+
+  setFlagsSplit(zr: Value, sp: Value, cv: Value): void {
+    this.#set(FLAGS.all, { zr: () => zr, sp: () => sp, cv: () => cv });
+  }
+
+  /** The carry vector as it is now. */
+  #carries(): Value {
+    return this.#flags.cv?.() ?? localValue(this.#locals.cv, I64);
+  }
+
+  setCarryOverflow(cf: Value, of: Value): void {
+    if (!this.#writes(FLAGS.CF | FLAGS.OF)) return;
+    const fresh = (): Value => this.carryVector(cf, of);
+    const cv = this.let(this.or(this.and(this.#carries(), this.const(8)), fresh()));
+    this.#replaceCarries(cv, undefined);
+  }
+
+  setCF(cf: Value): void {
+    // INC and DEC put back the CF that they found: then nobody has read it, and nobody has written it.
+    const passes = cf === this.#carryIn;
+    if (passes) {
+      this.effects.flagsRead &= ~this.#carryWasRead;
+      if (this.#branchDepth === 0) this.effects.flagsWritten &= ~FLAGS.CF;
+    }
+    if (this.#branchDepth > 0) this.effects.flagsMaybe = true;
+    else if (!passes) this.effects.flagsWritten |= FLAGS.CF;
+    if (this.flagsDead) {
+      if (this.#branchDepth === 0) this.#setState(CANONICAL, false);
+      return;
+    }
+    if (this.#branchDepth === 0 && this.#flags.cv !== undefined && this.#flags.producer !== undefined) {
+      const state = this.#flags;
+      const cv = (): Value => this.#mergeCarry(this.let(state.cv!()), cf);
+      this.#setState({ ...state, carry: cf, cv }, true);
+      return;
+    }
+    this.#replaceCarries(this.let(this.#mergeCarry(this.let(this.#carries()), cf)), cf);
+  }
+
+  #carryWasRead = 0;
+
+  #mergeCarry(old: Value, cf: Value): Value {
+    return this.or(this.and(old, this.const(8)), this.carryVector(cf, this.#overflowOf(old)));
+  }
+
+  #replaceCarries(cv: Value, carry: Value | undefined): void {
+    if (this.#branchDepth > 0) {
+      cv.push(this.code);
+      this.code.set(this.#locals.cv);
+      return;
+    }
+    this.#setState({ ...this.#flags, producer: undefined, carry, cv: () => cv }, true);
+  }
+
+  setZF(zf: Value): void {
+    if (!this.#writes(FLAGS.ZF)) return;
+    const zr = this.let(this.bool(this.op('i32_eqz', zf)));
+    if (this.#branchDepth > 0) {
+      zr.push(this.code);
+      this.code.set(this.#locals.zr);
+      return;
+    }
+    this.#setState({ ...this.#flags, producer: undefined, zr: () => zr }, true);
+  }
+
+  /** Brings the parts that `flags` needs into their locals. */
+  materialize(flags: number): void {
+    const state = this.#flags;
+    const parts = partsOf(flags);
+    this.#store(state, parts);
+    this.#flags = {
+      producer: state.producer, carry: state.carry,
+      zr: parts.zr ? undefined : state.zr, sp: parts.sp ? undefined : state.sp, cv: parts.cv ? undefined : state.cv,
+    };
+  }
+
+  #store(state: FlagState, parts: { zr: boolean; sp: boolean; cv: boolean }): void {
+    const { zr, sp, cv } = this.#locals;
+    const values: [number, Value][] = [];
+    if (parts.zr && state.zr !== undefined) values.push([zr, state.zr()]);
+    if (parts.sp && state.sp !== undefined) values.push([sp, state.sp()]);
+    if (parts.cv && state.cv !== undefined) values.push([cv, state.cv()]);
+    for (const [, value] of values) value.push(this.code);
+    for (const [local] of values.reverse()) this.code.set(local);
+  }
+
+  /** All flags in their locals, and nothing else known: for instructions that set flags on some paths only. */
+  canonicalize(): void {
+    this.materialize(FLAGS.all);
+    this.#setState(CANONICAL, false);
+    this.#flagsChanged = false;
+  }
+
+  /** Whether flags wait to be computed. */
+  get flagsPending(): boolean {
+    return this.#flags.zr !== undefined || this.#flags.sp !== undefined || this.#flags.cv !== undefined;
+  }
+
+  /** Writes the three parts of the flags to the CPU state. */
+  spillFlags(): void {
+    const { zr, sp, cv } = this.#locals;
+    this.setField64(S.zr, this.#flags.zr?.() ?? localValue(zr, I64));
+    this.setField64(S.sp, this.#flags.sp?.() ?? localValue(sp, I64));
+    const carries = this.#carries();
+    this.setField64(S.cv, carries);
+  }
+
+  flag(name: 'CF' | 'PF' | 'AF' | 'ZF' | 'SF' | 'OF'): Value {
+    const before = this.effects.flagsRead;
+    this.#noteRead(FLAGS[name]);
+    const value = this.#copy(this.#flag(name));
+    if (name === 'CF') {
+      this.#carryIn = value;
+      this.#carryWasRead = this.effects.flagsRead & ~before;
+    }
+    return value;
+  }
+
+  /** A value of this instruction's own: what pending flags are made of goes when new flags are set. */
+  #copy(value: Value): Value {
+    if (value.constant !== undefined) return value;
+    const local = this.temp(value.type);
+    value.push(this.code);
+    this.code.set(local);
+    return stableLocal(local, value.type, widthOf(value));
+  }
+
+  #flag(name: string): Value {
+    const { producer, carry } = this.#flags;
+    const zr = (): Value => this.#flags.zr?.() ?? localValue(this.#locals.zr, I64);
+    const sp = (): Value => this.#flags.sp?.() ?? localValue(this.#locals.sp, I64);
+    switch (name) {
+      case 'CF': return carry ?? (producer === undefined ? undefined : this.#producerCarry(producer)) ?? this.ltS(this.#carries(), this.const(0));
+      case 'OF': {
+        if (producer?.kind === 'logic') return this.i32(0);
+        if (producer?.kind === 'result') return producer.of!;
+        return this.#overflowOf(this.let(this.#carries()));
+      }
+      case 'AF': return this.op('i32_wrap_i64', this.and(this.shr(this.#carries(), this.const(3)), this.const(1)));
+      case 'ZF': return producer === undefined ? this.isZero(zr()) : this.#equal(producer);
+      case 'SF': return producer === undefined ? this.ltS(sp(), this.const(0)) : this.#negative(producer);
+      default: {
+        const bits = this.op('i64_popcnt', this.and(sp(), this.const(0xff)));
+        return this.op('i32_eqz', this.op('i32_wrap_i64', this.and(bits, this.const(1))));
+      }
+    }
+  }
+
+  #overflowOf(cv: Value): Value {
+    return this.ltS(this.xor(cv, this.shl(cv, this.const(1))), this.const(0));
+  }
+
+  #producerCarry(p: Producer): Value | undefined {
+    if (p.kind === 'sub') return this.ltU(p.a!, p.c!);
+    if (p.kind === 'add') return this.ltU(p.r, p.a!);
+    return p.kind === 'logic' ? this.i32(0) : p.cf;
+  }
+
+  #equal(p: Producer): Value {
+    return p.kind === 'sub' && p.c!.constant !== 0n ? this.eq(p.a!, p.c!) : this.isZero(p.r);
+  }
+
+  /** The operands of a signed comparison in the cheapest type. */
+  #signed(op: 'lt_s' | 'le_s', bits: number, a: Value, c: Value): Value {
+    if (bits === 32) return this.op(`i32_${op}`, this.op('i32_wrap_i64', a), this.op('i32_wrap_i64', c));
+    return this.op(`i64_${op}`, this.sext(a, bits), this.sext(c, bits));
+  }
+
+  #negative(p: Producer): Value {
+    return this.#signed('lt_s', p.bits, p.r, this.const(0));
+  }
+
+  condition(condition: Condition): Value {
+    const code = CONDITIONS.indexOf(condition);
+    this.#noteRead(CONDITION_READS[code >> 1]!);
+    const canonical = this.#flags.producer === undefined;
+    const value = this.#condition(code & ~1);
+    const result = code & 1 ? this.op('i32_eqz', value) : value;
+    return canonical ? this.let(result) : result;
+  }
+
+  #condition(code: number): Value {
+    const p = this.#flags.carry === undefined ? this.#flags.producer : undefined;
+    const whole = this.#flags.producer; // valid for everything but CF
+    switch (code) {
+      case 0: return this.#flag('OF');
+      case 2: return this.#flag('CF');
+      case 4: return this.#flag('ZF');
+      case 6: {
+        if (p?.kind === 'sub') return this.op('i64_le_u', p.a!, p.c!);
+        if (p?.kind === 'logic') return this.#flag('ZF');
+        return this.op('i32_or', this.#flag('CF'), this.#flag('ZF'));
+      }
+      case 8: return this.#flag('SF');
+      case 10: return this.#flag('PF');
+      case 12: {
+        if (whole?.kind === 'sub') return this.#signed('lt_s', whole.bits, whole.a!, whole.c!);
+        return whole?.kind === 'logic' ? this.#negative(whole) : this.#less();
+      }
+      default: {
+        if (whole?.kind === 'sub') return this.#signed('le_s', whole.bits, whole.a!, whole.c!);
+        if (whole?.kind === 'logic') return this.#signed('le_s', whole.bits, whole.r, this.const(0));
+        return this.op('i32_or', this.#less(), this.#flag('ZF'));
+      }
+    }
+  }
+
+  #less(): Value {
+    const cv = this.let(this.#carries());
+    const sp = this.#flags.sp?.() ?? localValue(this.#locals.sp, I64);
+    return this.ltS(this.xor(sp, this.xor(cv, this.shl(cv, this.const(1)))), this.const(0));
+  }
+
+  // --- Memory -------------------------------------------------------------------------------------------------------
+
+  memoryOperand(bits: number, address: { effective: () => Value; linear: (effective: Value) => Value }, delta?: Value): Operand {
+    let known: Value | undefined;
+    const linear = (): Value => {
+      if (known !== undefined) return known;
+      const start = address.linear(address.effective());
+      known = this.let(delta === undefined ? start : this.add(start, delta));
+      return known;
+    };
+    let host: Value | undefined;
+    const touch = (): Value => {
+      host ??= this.#translate(linear(), bits, true);
+      return host;
+    };
+    return {
+      kind: 'memory', bits,
+      read: () => (host === undefined ? this.load(bits, linear()) : this.let(this.#loadAt(bits, host, 0))),
+      write: (value) => {
+        if (host === undefined) this.store(bits, linear(), value);
+        else this.#storeAt(bits, host, 0, value);
+      },
+      update: (change) => {
+        const at = touch();
+        const old = this.let(this.#loadAt(bits, at, 0));
+        const next = this.let(change(old));
+        this.#storeAt(bits, at, 0, next);
+        return { old, next };
+      },
+      touch: () => void touch(),
+      effectiveAddress: () => address.effective(),
+      linearAddress: linear,
+      at: (by) => this.memoryOperand(bits, address, by),
+    };
+  }
+
+  load(bits: number, linear: Value): Value {
+    return this.let(this.#loadAt(bits, this.#translate(this.let(linear), bits, false), 0));
+  }
+
+  store(bits: number, linear: Value, value: Value): void {
+    const kept = this.let(value);
+    this.#storeAt(bits, this.#translate(this.let(linear), bits, true), 0, kept);
+  }
+
+  #loadAt(bits: number, address: Value, offset: number): Value {
+    if (bits === 128) {
+      return expression(V128, (code) => {
+        address.push(code);
+        code.simdMemory('v128_load', offset);
+      });
+    }
+    const name = LOADS[bits as keyof typeof LOADS];
+    const push = (code: Code): void => {
+      address.push(code);
+      code.load(name, offset);
+    };
+    return { type: I64, constant: undefined, width: bits, push } as JitValue;
+  }
+
+  #storeAt(bits: number, address: Value, offset: number, value: Value): void {
+    address.push(this.code);
+    value.push(this.code);
+    if (bits === 128) this.code.simdMemory('v128_store', offset);
+    else this.code.store(STORES[bits as keyof typeof STORES], offset);
+  }
+
+  /** Host offset of an operand, after the TLB or a probe; leaves the instruction to the interpreter when there is none. */
+  #translate(linear: Value, bits: number, write: boolean): Value {
+    this.effects.bails = true;
+    const { code } = this;
+    const { entry, miss } = this.#lookUp(linear, bits, write);
+    const host = this.temp(I32);
+    miss.push(code);
+    code.if(false);
+    linear.push(code);
+    code.i32(bits / 8).call(write ? this.#runtime.probeStore : this.#runtime.probeLoad).tee(host);
+    code.i32(-1).op('i32_eq').if(false);
+    this.#leave.bail();
+    code.end();
+    code.else();
+    linear.push(code);
+    code.op('i32_wrap_i64').get(entry).load('i32_load', this.#table(write) + 8).op('i32_add').set(host);
+    code.end();
+    return stableLocal(host, I32, 32);
+  }
+
+  #table(write: boolean): number {
+    return this.#tlb + (write ? TLB_WRITE : 0);
+  }
+
+  /** The tag is compared with the page of the last byte, so that a miss also covers accesses that cross a page. */
+  #lookUp(linear: Value, bits: number, write: boolean): { entry: number; miss: Value } {
+    const { code } = this;
+    const entry = this.temp(I32);
+    linear.push(code);
+    code.i64(8n).op('i64_shr_u').op('i32_wrap_i64').i32((TLB_ENTRIES - 1) << 4).op('i32_and').set(entry);
+    const miss = expression(I32, () => {
+      code.get(entry).load('i64_load', this.#table(write));
+      linear.push(code);
+      if (bits > 8) code.i64(BigInt(bits / 8 - 1)).op('i64_add');
+      code.i64(-4096n).op('i64_and').op('i64_ne');
+    });
+    return { entry, miss };
+  }
+
+  linear(segment: number, offset: Value): Value {
+    return segment < SEG.FS ? offset : this.add(offset, this.field64(S.segBase + segment * 8));
+  }
+
+  sourceSegmentBase(): Value {
+    return this.sourceSegment < 0 ? this.const(0) : this.field64(this.sourceSegment);
+  }
+
+  hostOffset(address: Value, write: boolean): Value {
+    const linear = this.let(address);
+    const { entry, miss } = this.#lookUp(linear, 8, write);
+    const host = expression(I32, (code) => {
+      linear.push(code);
+      code.op('i32_wrap_i64').get(entry).load('i32_load', this.#table(write) + 8).op('i32_add');
+    });
+    return this.let(this.select(miss, this.i32(0), host));
+  }
+
+  // --- Control ------------------------------------------------------------------------------------------------------
+
+  /** Exceptions are the interpreter's: it does the instruction again. */
+  raise(_vector: number, _errorCode?: number): void {
+    this.effects.bails = true;
+    this.#leave.bail();
+  }
+
+  /** The uncommon case of a system instruction. */
+  slowPath(): void {
+    this.effects.bails = true;
+    this.#leave.bail();
+  }
+
+  branch(condition: Value): void {
+    this.effects.terminator = { kind: 'branch', condition };
+  }
+
+  jumpRelative(): void {
+    this.effects.terminator = { kind: 'jump' };
+  }
+
+  jumpIndirect(target: Value, how: 'jump' | 'call' | 'return'): void {
+    this.effects.terminator = { kind: 'indirect', target: this.let(target), how };
+  }
+
+  nextRip(): Value {
+    return this.pageRelative(this.nextOffset);
+  }
+
+  /** Linear address of an offset from the page of the code. */
+  pageRelative(offset: number): Value {
+    return this.add(localValue(this.#locals.page, I64), constant64(BigInt(offset)));
+  }
+
+  again(): void {
+    this.effects.bails = true;
+    this.#leave.again();
+  }
+
+  callHelper(name: string): void {
+    const id = this.#runtime.helperIds.get(name);
+    if (id === undefined) throw new Error(`Cannot call helper ${name}: not registered`);
+    this.code.i32(id).call(this.#runtime.helper);
+  }
+}
+
+function unsupported(what: string): never {
+  throw new Error(`Cannot lower an instruction: ${what}`);
+}
+
+const LOADS = { 8: 'i64_load8_u', 16: 'i64_load16_u', 32: 'i64_load32_u', 64: 'i64_load' } as const;
+const STORES = { 8: 'i64_store8', 16: 'i64_store16', 32: 'i64_store32', 64: 'i64_store' } as const;

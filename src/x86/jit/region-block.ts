@@ -1,0 +1,18 @@
+import type { BlockLayout } from '../interp/block-layout.ts';
+import type { Effects } from './effects.ts';
+
+/** How control leaves a block. */
+export type BlockEnd =
+  | { readonly kind: 'branch'; readonly taken: number; readonly notTaken: number }
+  | { readonly kind: 'jump'; readonly target: number; readonly isCall: boolean }
+  | { readonly kind: 'indirect'; readonly isCall: boolean }
+  /** The instruction with this index is the interpreter's. */
+  | { readonly kind: 'leave'; readonly at: number };
+
+/** A block with what its instructions do. */
+export interface RegionBlock {
+  readonly layout: BlockLayout;
+  /** Of each instruction that is compiled. */
+  readonly effects: readonly Effects[];
+  readonly end: BlockEnd;
+}
