@@ -9,6 +9,7 @@ import { FRAME } from './frame.ts';
 import { MMX } from './mmx.ts';
 import { MOVE } from './move.ts';
 import { MULTIPLY } from './multiply.ts';
+import { SHA } from './sha.ts';
 import { SHIFT } from './shift.ts';
 import { SSE_FLOAT } from './sse-float.ts';
 import { SSE_FLOAT_COMPARE } from './sse-float-compare.ts';
@@ -26,4 +27,4 @@ import { SYSTEM_HOT } from './system-hot.ts';
 import { X87 } from './x87.ts';
 
 /** Every instruction there is. A position in this list is the definition's number. */
-export const DEFINITIONS: readonly Definition[] = [...ALU, ...MOVE, ...SHIFT, ...MULTIPLY, ...BITS, ...FLOW, ...STRING, ...FRAME, ...DECIMAL, ...SYSTEM, ...SYSTEM_HOT, ...X87, ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE4, ...MMX, ...STRING_COMPARE, ...AES, ...CARRYLESS, ...SSE_FLOAT, ...SSE_FLOAT_COMPARE, ...SSE_FLOAT_CONVERT, ...SSE_FLOAT_ROUND, ...SSE_FLOAT_MMX];
+export const DEFINITIONS: readonly Definition[] = [...ALU, ...MOVE, ...SHIFT, ...MULTIPLY, ...BITS, ...FLOW, ...STRING, ...FRAME, ...DECIMAL, ...SYSTEM, ...SYSTEM_HOT, ...X87, ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE4, ...MMX, ...STRING_COMPARE, ...AES, ...CARRYLESS, ...SHA, ...SSE_FLOAT, ...SSE_FLOAT_COMPARE, ...SSE_FLOAT_CONVERT, ...SSE_FLOAT_ROUND, ...SSE_FLOAT_MMX];

@@ -51,7 +51,7 @@ export const CPU_FEATURES = {
   adx: [7, 0, 'ebx', 19],
   smap: [7, 0, 'ebx', 20],
   clflushopt: [7, 0, 'ebx', 23],
-  clwb: [7, 0, 'ebx', 24],
+  clwb: [7, 0, 'ebx', 24], sha: [7, 0, 'ebx', 29],
   umip: [7, 0, 'ecx', 2],
   rdpid: [7, 0, 'ecx', 22],
   fsrm: [7, 0, 'edx', 4],
