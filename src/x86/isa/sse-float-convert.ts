@@ -1,7 +1,7 @@
 import type { Emitter, Value } from '../ir/emitter.ts';
 import { type Definition, instruction } from './definition.ts';
 import { ordinary } from './sse-float.ts';
-import { every, isFinite, notDenormal, unchanged } from './sse-float-guard.ts';
+import { every, belowInfinity, notDenormal, unchanged } from './sse-float-guard.ts';
 import { allOf, guarded, low32, type Lanes, PD, PS, readLanes, SD, SS, writeLanes } from './sse-float-lanes.ts';
 
 const SMALLEST_SINGLE = 2 ** -126;
@@ -36,7 +36,7 @@ function narrow(lanes: Lanes, operands: readonly string[]): Definition {
       // The smallest normal number may be the rounded result of something smaller, which raises UE.
       const large = b.simd('f64x2_gt', b.simd('f64x2_abs', back), allOf(b, 64, SMALLEST_SINGLE));
       const size = b.simd('v128_or', large, b.simd('f64x2_eq', a, allOf(b, 64, 0)));
-      const clean = every(b, PD, b.simd('v128_and', size, isFinite(b, PD, back)));
+      const clean = every(b, PD, b.simd('v128_and', size, belowInfinity(b, PD, back)));
       const good = unchanged(b, clean, () => every(b, PD, b.simd('f64x2_eq', back, a)), 'mxcsr');
       writeLanes(b, dst!, guarded(b, fast, good, { operation: 'convert', width: 64, count: lanes.count, a }));
     },
@@ -46,17 +46,32 @@ function narrow(lanes: Lanes, operands: readonly string[]): Definition {
 /** What conversions of `lanes` to integers of `bits` bits share: the rounded operand, and whether MXCSR stays as it is. */
 function rounded(b: Emitter, lanes: Lanes, bits: 32 | 64, a: Value, truncate: boolean): { value: Value; good: Value } {
   const value = b.let(b.simd(`${lanes.shape}_${truncate ? 'trunc' : 'nearest'}`, a));
-  const inRange = b.simd(`${lanes.shape}_lt`, b.simd(`${lanes.shape}_abs`, value), allOf(b, lanes.width, 2 ** (bits - 1)));
+  const inRange = b.simd(
+    `${lanes.shape}_lt`,
+    b.simd(`${lanes.shape}_abs`, value),
+    allOf(b, lanes.width, 2 ** (bits - 1)),
+  );
   const clean = every(b, lanes, b.simd('v128_and', inRange, notDenormal(b, lanes, a)));
   const exact = () => every(b, lanes, b.simd(`${lanes.shape}_eq`, value, a));
   return { value, good: unchanged(b, clean, exact, truncate ? 'own' : 'mxcsr') };
 }
 
 /** CVTPS2DQ, CVTPD2DQ and truncating. Two doubles give two integers and two zeros. */
-export function vectorToIntegers(b: Emitter, lanes: Lanes, a: Value, { count, truncate }: { count: number; truncate: boolean }): Value {
+export function vectorToIntegers(
+  b: Emitter,
+  lanes: Lanes,
+  a: Value,
+  { count, truncate }: { count: number; truncate: boolean },
+): Value {
   const { value, good } = rounded(b, lanes, 32, a, truncate);
   const fast = b.let(b.simd(lanes.width === 32 ? 'i32x4_trunc_sat_f32x4_s' : 'i32x4_trunc_sat_f64x2_s_zero', value));
-  return guarded(b, fast, good, { operation: 'toInt32', width: lanes.width, count, a, immediate: b.i32(truncate ? 1 : 0) });
+  return guarded(b, fast, good, {
+    operation: 'toInt32',
+    width: lanes.width,
+    count,
+    a,
+    immediate: b.i32(truncate ? 1 : 0),
+  });
 }
 
 function toIntegers(lanes: Lanes, truncate: boolean, opcode: string): Definition {
@@ -65,7 +80,8 @@ function toIntegers(lanes: Lanes, truncate: boolean, opcode: string): Definition
     opcode,
     operands: ['Vx', 'Wx'],
     unit: 'sse',
-    semantics: (b, dst, src) => writeLanes(b, dst!, vectorToIntegers(b, lanes, readLanes(b, src!), { count: lanes.count, truncate })),
+    semantics: (b, dst, src) =>
+      writeLanes(b, dst!, vectorToIntegers(b, lanes, readLanes(b, src!), { count: lanes.count, truncate })),
   });
 }
 
@@ -84,7 +100,13 @@ function toGeneral(lanes: Lanes, truncate: boolean): Definition {
       const integer = b.truncSat(`i64_trunc_sat_f${lanes.width}_s`, scalar);
       const fast = b.let(b.simd('i64x2_splat', integer));
       const operation = bits === 64 ? 'toInt64' : 'toInt32';
-      const result = guarded(b, fast, good, { operation, width: lanes.width, count: 1, a, immediate: b.i32(truncate ? 1 : 0) });
+      const result = guarded(b, fast, good, {
+        operation,
+        width: lanes.width,
+        count: 1,
+        a,
+        immediate: b.i32(truncate ? 1 : 0),
+      });
       dst!.write(bits === 64 ? b.lane('i64x2_extract_lane', 0, result) : low32(b, result));
     },
   });
@@ -93,7 +115,8 @@ function toGeneral(lanes: Lanes, truncate: boolean): Definition {
 /** CVTDQ2PS on the first `count` lanes. Up to 2**24 integers are exact as singles. */
 export function integersToSingles(b: Emitter, a: Value, count: number): Value {
   const fast = b.let(b.simd('f32x4_convert_i32x4_s', a));
-  const small = () => every(b, PS, b.simd('i32x4_eq', a, b.simd('i32x4_shr_s', b.simd('i32x4_shl', a, b.i32(7)), b.i32(7))));
+  const small = () =>
+    every(b, PS, b.simd('i32x4_eq', a, b.simd('i32x4_shr_s', b.simd('i32x4_shl', a, b.i32(7)), b.i32(7))));
   const good = unchanged(b, b.i32(1), small, 'mxcsr');
   return guarded(b, fast, good, { operation: 'fromInteger', width: 32, count, a, immediate: b.i32(32) });
 }
@@ -118,7 +141,11 @@ function fromGeneral(lanes: Lanes): Definition {
       const shift = b.const(lanes.width === 64 ? 10 : 39);
       const good = unchanged(b, b.i32(1), () => b.eq(integer, b.sar(b.shl(integer, shift), shift)), 'mxcsr');
       const a = b.let(b.simd('i64x2_splat', integer));
-      writeLanes(b, dst!, guarded(b, fast, good, { operation: 'fromInteger', width: bits, count: 1, a, immediate: b.i32(lanes.width) }));
+      writeLanes(
+        b,
+        dst!,
+        guarded(b, fast, good, { operation: 'fromInteger', width: bits, count: 1, a, immediate: b.i32(lanes.width) }),
+      );
     },
   });
 }
@@ -134,11 +161,17 @@ export const SSE_FLOAT_CONVERT: readonly Definition[] = [
   toIntegers(PD, true, '66 0F E6'),
   toIntegers(PD, false, 'F2 0F E6'),
   instruction({
-    name: 'CVTDQ2PS', opcode: 'NP 0F 5B', operands: ['Vx', 'Wx'], unit: 'sse',
+    name: 'CVTDQ2PS',
+    opcode: 'NP 0F 5B',
+    operands: ['Vx', 'Wx'],
+    unit: 'sse',
     semantics: (b, dst, src) => writeLanes(b, dst!, integersToSingles(b, readLanes(b, src!), 4)),
   }),
   instruction({
-    name: 'CVTDQ2PD', opcode: 'F3 0F E6', operands: ['Vx', 'Wq'], unit: 'sse',
+    name: 'CVTDQ2PD',
+    opcode: 'F3 0F E6',
+    operands: ['Vx', 'Wq'],
+    unit: 'sse',
     semantics: (b, dst, src) => writeLanes(b, dst!, b.simd('f64x2_convert_low_i32x4_s', readLanes(b, src!))),
   }),
   ...[SS, SD].flatMap((lanes) => [fromGeneral(lanes), toGeneral(lanes, true), toGeneral(lanes, false)]),

@@ -18,7 +18,8 @@ const PE = 0x20;
 
 const SMALLEST = { 32: 2 ** -126, 64: 2 ** -1022 } as const;
 
-const and = (b: Emitter, first: Value, ...rest: Value[]): Value => rest.reduce((x, y) => b.simd('v128_and', x, y), first);
+const and = (b: Emitter, first: Value, ...rest: Value[]): Value =>
+  rest.reduce((x, y) => b.simd('v128_and', x, y), first);
 const or = (b: Emitter, x: Value, y: Value): Value => b.simd('v128_or', x, y);
 
 export function zero(b: Emitter): Value {
@@ -31,7 +32,7 @@ export function notDenormal(b: Emitter, f: Format, a: Value): Value {
   return or(b, large, b.simd(`${f.shape}_eq`, a, zero(b)));
 }
 
-export function isFinite(b: Emitter, f: Format, a: Value): Value {
+export function belowInfinity(b: Emitter, f: Format, a: Value): Value {
   return b.simd(`${f.shape}_lt`, b.simd(`${f.shape}_abs`, a), allOf(b, f.width, Number.POSITIVE_INFINITY));
 }
 
@@ -51,17 +52,18 @@ export function every(b: Emitter, f: Format, mask: Value): Value {
 /** Lanes where an operation raises nothing but possibly PE. */
 export const RAISES_ONLY_PE = {
   // Sums of normal numbers cannot underflow: small ones are exact. But they can be denormal, which is flushed to zero.
-  add: (b: Emitter, f: Format, a: Value, c: Value, r: Value) => and(b, notDenormal(b, f, a), notDenormal(b, f, c), notDenormal(b, f, r), isFinite(b, f, r)),
+  add: (b: Emitter, f: Format, a: Value, c: Value, r: Value) =>
+    and(b, notDenormal(b, f, a), notDenormal(b, f, c), notDenormal(b, f, r), belowInfinity(b, f, r)),
   mul: (b: Emitter, f: Format, a: Value, c: Value, r: Value) => {
     const zeroFactor = or(b, isZero(b, f, a), isZero(b, f, c));
     const size = or(b, isAboveTiny(b, f, r), and(b, isZero(b, f, r), zeroFactor));
-    return and(b, notDenormal(b, f, a), notDenormal(b, f, c), size, isFinite(b, f, r));
+    return and(b, notDenormal(b, f, a), notDenormal(b, f, c), size, belowInfinity(b, f, r));
   },
   div: (b: Emitter, f: Format, a: Value, c: Value, r: Value) => {
-    const size = or(b, isAboveTiny(b, f, r), and(b, isZero(b, f, r), isZero(b, f, a), isFinite(b, f, c)));
-    return and(b, notDenormal(b, f, a), notDenormal(b, f, c), size, isFinite(b, f, r));
+    const size = or(b, isAboveTiny(b, f, r), and(b, isZero(b, f, r), isZero(b, f, a), belowInfinity(b, f, c)));
+    return and(b, notDenormal(b, f, a), notDenormal(b, f, c), size, belowInfinity(b, f, r));
   },
-  sqrt: (b: Emitter, f: Format, a: Value, _c: Value, r: Value) => and(b, notDenormal(b, f, a), isFinite(b, f, r)),
+  sqrt: (b: Emitter, f: Format, a: Value, _c: Value, r: Value) => and(b, notDenormal(b, f, a), belowInfinity(b, f, r)),
 } as const;
 
 function isZero(b: Emitter, f: Format, a: Value): Value {
@@ -123,9 +125,14 @@ export function unchanged(b: Emitter, clean: Value, exact: () => Value, rounding
   const rc = rounding === 'mxcsr' ? RC : 0;
   const mxcsr = b.field32(S.mxcsr);
   const steady = b.op('i32_eq', b.op('i32_and', mxcsr, b.i32(rc | PM | PE)), b.i32(PM | PE));
-  b.if(steady, () => {}, () => {
-    const nearest = b.op('i32_eqz', b.op('i32_and', mxcsr, b.i32(rc)));
-    good.set(b.op('i32_and', b.op('i32_and', good, nearest), exact()));
-  }, true);
+  b.if(
+    steady,
+    () => {},
+    () => {
+      const nearest = b.op('i32_eqz', b.op('i32_and', mxcsr, b.i32(rc)));
+      good.set(b.op('i32_and', b.op('i32_and', good, nearest), exact()));
+    },
+    true,
+  );
   return good;
 }

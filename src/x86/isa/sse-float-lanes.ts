@@ -87,18 +87,28 @@ export function callExact(b: Emitter, call: ExactCall): void {
   b.setField32(S.sseOperation, b.i32(encodeOperation(call.operation, call.width, call.count)));
   b.callHelper('sseFloat');
   const fault = b.field32(S.sseFault);
-  b.if(fault, () => {
-    b.if(b.op('i32_eq', fault, b.i32(6)), () => b.raise(6));
-    b.raise(19);
-  }, undefined, false);
+  b.if(
+    fault,
+    () => {
+      b.if(b.op('i32_eq', fault, b.i32(6)), () => b.raise(6));
+      b.raise(19);
+    },
+    undefined,
+    false,
+  );
 }
 
 /** `fast` where `exact` (an i32 condition) says that it is the result and nothing changes in MXCSR; else what TypeScript computes. */
 export function guarded(b: Emitter, fast: Value, good: Value, call: ExactCall): Value {
   const result = b.variable(fast);
-  b.if(good, () => {}, () => {
-    callExact(b, call);
-    result.set(b.vector(b.field64(S.sseResult), b.field64(S.sseResult + 8)));
-  }, true);
+  b.if(
+    good,
+    () => {},
+    () => {
+      callExact(b, call);
+      result.set(b.vector(b.field64(S.sseResult), b.field64(S.sseResult + 8)));
+    },
+    true,
+  );
   return result;
 }

@@ -39,7 +39,11 @@ function extreme(name: 'min' | 'max', opcode: string): Definition[] {
 
 /** i32 condition: no operand is a NaN or denormal. */
 export function ordinary(b: Emitter, lanes: Lanes, ...operands: Value[]): Value {
-  return every(b, lanes, operands.map((a) => notDenormal(b, lanes, a)).reduce((x, y) => b.simd('v128_and', x, y)));
+  return every(
+    b,
+    lanes,
+    operands.map((a) => notDenormal(b, lanes, a)).reduce((x, y) => b.simd('v128_and', x, y)),
+  );
 }
 
 type LaneSemantics = (b: Emitter, lanes: Lanes, dst: Operand, src: Operand) => void;
@@ -49,19 +53,30 @@ function binaryForms(name: string, opcode: string, semantics: LaneSemantics): De
 }
 
 function form(lanes: Lanes, name: string, opcode: string, semantics: LaneSemantics): Definition {
-  return instruction({ name, opcode, operands: [`V${lanes.size}`, `W${lanes.size}`], unit: 'sse', semantics: (b, dst, src) => semantics(b, lanes, dst!, src!) });
+  return instruction({
+    name,
+    opcode,
+    operands: [`V${lanes.size}`, `W${lanes.size}`],
+    unit: 'sse',
+    semantics: (b, dst, src) => semantics(b, lanes, dst!, src!),
+  });
 }
 
 /** HADD, HSUB: neighbours of the first operand, then of the second. @spec SDM-2A "HADDPS" */
 function horizontal(name: 'add' | 'sub', opcode: string): Definition[] {
   return [PD, PS].map((lanes) =>
-    form(lanes, `H${name.toUpperCase()}${lanes.suffix}`, `${lanes === PD ? '66' : 'F2'} 0F ${opcode}`, (b, _, dst, src) => {
-      const c = readLanes(b, src);
-      const a = readLanes(b, dst);
-      const even = b.let(b.shuffle(everySecond(lanes, 0), a, c));
-      const odd = b.let(b.shuffle(everySecond(lanes, 1), a, c));
-      writeLanes(b, dst, compute(b, lanes, name, even, odd));
-    }),
+    form(
+      lanes,
+      `H${name.toUpperCase()}${lanes.suffix}`,
+      `${lanes === PD ? '66' : 'F2'} 0F ${opcode}`,
+      (b, _, dst, src) => {
+        const c = readLanes(b, src);
+        const a = readLanes(b, dst);
+        const even = b.let(b.shuffle(everySecond(lanes, 0), a, c));
+        const odd = b.let(b.shuffle(everySecond(lanes, 1), a, c));
+        writeLanes(b, dst, compute(b, lanes, name, even, odd));
+      },
+    ),
   );
 }
 
