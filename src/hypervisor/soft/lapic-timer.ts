@@ -96,11 +96,11 @@ export class LapicTimer {
     return Math.min(Math.max(left, 0), this.#initialCount);
   }
 
-  /** Infinity when nothing is armed. */
+  /** Infinity when nothing is armed; in the past when it is due: callers compare it with a time they took before. */
   nextDeadlineNs(): number {
     if (this.#deadlineTsc === 0) return this.#deadlineNs;
     const left = this.#deadlineTsc - this.#tsc.now();
-    return this.#nowNs() + Math.max(0, Math.ceil((left * 1e6) / this.#tsc.kHz));
+    return this.#nowNs() + Math.ceil((left * 1e6) / this.#tsc.kHz);
   }
 
   /** Whether the timer ran out; arms the next period, dropping those that are past. */
