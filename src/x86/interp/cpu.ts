@@ -11,6 +11,7 @@ import { CpuState, FLAG } from '../state/state.ts';
 import { linearAddressOf } from '../system/addressing.ts';
 import { isNonCanonical } from '../system/canonical.ts';
 import { SHADOW } from '../system/control-bits.ts';
+import { completesStep, hitsInstructionBreakpoint, needsDebugStepping } from '../system/debug.ts';
 import { deliverException, deliverInterrupt } from '../system/delivery.ts';
 import { GuestException, VECTOR } from '../system/exception.ts';
 import type { CpuIo, SystemCpu } from '../system/system-cpu.ts';
@@ -102,6 +103,7 @@ export class Cpu implements SystemCpu, CodePlace {
   /** Runs about `budget` instructions, or until HLT or a triple fault. The state is complete when it returns. */
   run(budget: number): RunEnd {
     if ((this.state.get32(S.shadow) & SHADOW.halted) !== 0) return 'halted';
+    if (!this.#stepping && needsDebugStepping(this.state)) return this.#runStepped(budget);
     this.#set32(S.budget, budget);
     this.#withheld = 0;
     const end = this.#loop();
@@ -126,6 +128,25 @@ export class Cpu implements SystemCpu, CodePlace {
     } finally {
       this.#stepping = false;
     }
+  }
+
+  /** One instruction at a time, with #DB where RFLAGS.TF or an instruction breakpoint asks for it. @spec SDM-3B §17.3.1 */
+  #runStepped(budget: number): RunEnd {
+    for (let left = budget; left > 0 && needsDebugStepping(this.state); left--) {
+      const rip = this.state.rip;
+      const flags = this.#get32(S.flags);
+      if (hitsInstructionBreakpoint(this.state, rip)) {
+        if (!deliverException(this, VECTOR.DB, -1)) return 'shutdown';
+        continue;
+      }
+      const end = this.step();
+      // Whatever went to a handler has left TF behind; POPF, which clears it, goes on behind itself and still traps.
+      const advance = this.state.rip - rip;
+      const traps = (this.#get32(S.flags) & FLAG.TF) !== 0 || (advance > 0n && advance < 16n);
+      if (end === 'shutdown' || (completesStep(this.state, traps ? flags : 0) && !deliverException(this, VECTOR.DB, -1))) return 'shutdown';
+      if (this.halted) return 'halted';
+    }
+    return this.halted ? 'halted' : 'budget';
   }
 
   /** Makes run() return at the end of the current block. */
@@ -354,7 +375,7 @@ export class Cpu implements SystemCpu, CodePlace {
     }
     if ((this.#get32(S.flags) & ~flags & FLAG.IF) !== 0 && this.io.hasInterrupt()) this.requestExit();
     if (this.halted) this.requestExit();
-    if (insn.def.ends !== true && this.state.rip === next) return 0;
+    if (insn.def.ends !== true && this.state.rip === next && !needsDebugStepping(this.state)) return 0;
     this.#set32(S.budget, this.#get32(S.budget) - this.#view.getUint8(record + R.count));
     this.#toLinearRip();
     this.#set32(S.link, 0);
@@ -425,6 +446,7 @@ export class Cpu implements SystemCpu, CodePlace {
 
   modeChanged(): void {
     this.mmu.selectView();
+    if (!this.#stepping && needsDebugStepping(this.state)) this.requestExit();
     const index = modeIndexOf(this.state);
     if (index === this.#modeIndex) return;
     this.#modeIndex = index;
