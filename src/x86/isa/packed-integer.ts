@@ -209,13 +209,15 @@ export const SHIFTS: readonly ShiftRow[] = [
 /** Counts (i64) from the lane width on give 0, or the sign: WebAssembly would take them modulo the width. */
 export function shiftLanes(b: Emitter, { bits, op }: ShiftRow, value: Value, count: Value): Value {
   const name = `${({ 16: 'i16x8', 32: 'i32x4', 64: 'i64x2' } as const)[bits]}_${op}` as const;
-  const inside = b.ltU(count, b.const(bits));
+  const inside =
+    count.constant === undefined ? b.ltU(count, b.const(bits)) : b.i32(count.constant < BigInt(bits) ? 1 : 0);
   if (op === 'shr_s') return b.simd(name, value, narrow(b, b.select(inside, count, b.const(bits - 1))));
   return b.select(inside, b.simd(name, value, narrow(b, count)), zero(b));
 }
 
 /** The smaller of an i64 value and a number, as i32. */
 function capped(b: Emitter, value: Value, limit: number): Value {
+  if (value.constant !== undefined) return b.i32(value.constant < BigInt(limit) ? Number(value.constant) : limit);
   return narrow(b, b.select(b.ltU(value, b.const(limit)), value, b.const(limit)));
 }
 
@@ -236,6 +238,12 @@ export function shuffleByImmediate(b: Emitter, bytes: 2 | 4, value: Value, choic
   const count = 16 / bytes;
   const shape = bytes === 2 ? 'i16x8' : 'i32x4';
   const moves = (i: number): boolean => i >= from && i < to;
+  if (choice.constant !== undefined) {
+    const bits = Number(choice.constant);
+    const lane = (i: number): number => (moves(i) ? from + ((bits >> (2 * (i - from))) & 3) : i);
+    const order = Array.from({ length: 16 }, (_, i) => lane(Math.floor(i / bytes)) * bytes + (i % bytes));
+    return b.shuffle(order, value, value);
+  }
   // Multiplication shifts each lane's two bits to the same place.
   const factors = Array.from({ length: count }, (_, i) => (moves(i) ? 64 >> (2 * (i - from)) : 0));
   const bases = Array.from({ length: count }, (_, i) => byteNumbers(bytes, moves(i) ? from : i));

@@ -64,19 +64,19 @@ function palignr(b: Emitter, dst: Operand, src: Operand, imm: Operand): void {
 
 /** A lane of `bytes` replaced; its number (i64) is below the number of lanes. */
 export function replaceLane(b: Emitter, bytes: 1 | 2 | 4 | 8, vector: Value, lane: Value, value: Value): Value {
+  const shape = SHAPES[bytes];
+  const scalar = bytes === 8 ? value : narrow(b, value);
+  if (lane.constant !== undefined) return b.lane(`${shape}_replace_lane`, Number(lane.constant), vector, scalar);
   const numbers = lanes(
     b,
     bytes,
     Array.from({ length: 16 / bytes }, (_, i) => i),
   );
-  if (bytes === 8) {
-    const here = b.simd('i64x2_eq', numbers, b.simd('i64x2_splat', lane));
-    return b.simd('v128_bitselect', b.simd('i64x2_splat', value), vector, here);
-  }
-  const shape = ({ 1: 'i8x16', 2: 'i16x8', 4: 'i32x4' } as const)[bytes];
-  const here = b.simd(`${shape}_eq`, numbers, b.simd(`${shape}_splat`, narrow(b, lane)));
-  return b.simd('v128_bitselect', b.simd(`${shape}_splat`, narrow(b, value)), vector, here);
+  const here = b.simd(`${shape}_eq`, numbers, b.simd(`${shape}_splat`, bytes === 8 ? lane : narrow(b, lane)));
+  return b.simd('v128_bitselect', b.simd(`${shape}_splat`, scalar), vector, here);
 }
+
+const SHAPES = { 1: 'i8x16', 2: 'i16x8', 4: 'i32x4', 8: 'i64x2' } as const;
 
 function pinsrw(b: Emitter, dst: Operand, src: Operand, imm: Operand): void {
   const value = src.read();

@@ -55,6 +55,14 @@ const blends: Definition[] = BLENDS.map(([name, opcode, bytes]) =>
 
 /** Ones in each lane whose bit is set in an i64. */
 function laneMask(b: Emitter, bytes: 2 | 4 | 8, bits: Value): Value {
+  const known = bits.constant;
+  if (known !== undefined) {
+    return lanes(
+      b,
+      bytes,
+      Array.from({ length: 16 / bytes }, (_, i) => ((known >> BigInt(i)) & 1n ? -1 : 0)),
+    );
+  }
   const each = lanes(
     b,
     bytes,

@@ -103,9 +103,19 @@ export function narrow(b: Emitter, value: Value): Value {
   return b.op('i32_wrap_i64', value);
 }
 
-/** Bytes n.. of `value`, zeros after them; n is an i32 below 240. Negative n moves upwards. */
+/** Bytes n.. of `value`, zeros after them; n is an i32 between -240 and 240. Negative n moves upwards. */
 export function bytesFrom(b: Emitter, value: Value, n: Value): Value {
-  return b.simd('i8x16_swizzle', value, b.simd('i8x16_add', iota(b), b.simd('i8x16_splat', n)));
+  if (n.constant === undefined) {
+    return b.simd('i8x16_swizzle', value, b.simd('i8x16_add', iota(b), b.simd('i8x16_splat', n)));
+  }
+  const by = Number(BigInt.asIntN(32, n.constant));
+  if (by === 0) return value;
+  const from = (i: number): number => (i + by >= 0 && i + by < 16 ? i + by : 16);
+  return b.shuffle(
+    Array.from({ length: 16 }, (_, i) => from(i)),
+    value,
+    zero(b),
+  );
 }
 
 /** Leaves 128-bit operands for a helper in S.vector. */

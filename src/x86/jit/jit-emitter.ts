@@ -288,7 +288,10 @@ export class JitEmitter extends Emitter {
   mmxOperand(index: number, bits: number): Operand {
     const offset = S.st + index * 16;
     const read = (): Value => this.let(this.#loadAt(bits, this.i32(0), offset));
-    return this.#registerOperand('mmx', bits, offset, read, (value) => this.#storeAt(bits, this.i32(0), offset, value));
+    return this.#registerOperand('mmx', bits, offset, read, (value) => {
+      this.#storeAt(bits, this.i32(0), offset, value);
+      this.#storeAt(16, this.i32(0), offset + 8, this.const(0xffff)); // no number for x87
+    });
   }
 
   #registerOperand(kind: 'gpr' | 'xmm' | 'mmx', bits: number, slot: number, read: () => Value, write: (value: Value) => void): Operand {
