@@ -4,7 +4,7 @@ import { I32, I64 } from '../../wasm/opcodes.ts';
 import { operandBits, operandSpec } from '../decode/operands.ts';
 import type { Definition } from '../isa/definition.ts';
 import type { Operand } from '../ir/emitter.ts';
-import { JUMP_ENTRIES, S } from '../state/layout.ts';
+import { JUMP_HASH, JUMP_SHIFT, S } from '../state/layout.ts';
 import { InterpEmitter, type Runtime } from './interp-emitter.ts';
 import { EXIT, PROFILE, R, RECORD_BYTES } from './record.ts';
 import { packVariant, type Variant, variantsOf } from './variants.ts';
@@ -131,7 +131,7 @@ function jumpLinearBody(handlerType: number): Code {
   const entry = code.local(I32);
   const record = code.local(I32);
   const link = code.local(I32);
-  code.get(0).op('i32_wrap_i64').i32(JUMP_ENTRIES - 1).op('i32_and').i32(4).op('i32_shl');
+  code.get(0).op('i32_wrap_i64').i32(JUMP_HASH).op('i32_mul').i32(JUMP_SHIFT).op('i32_shr_u').i32(4).op('i32_shl');
   code.i32(0).load('i32_load', S.jumpCache).op('i32_add').tee(entry);
   code.load('i64_load', 0).get(0).op('i64_ne').if(false);
   code.i32(0).get(0).store('i64_store', S.rip).i32(EXIT.lookup).op('return').end();

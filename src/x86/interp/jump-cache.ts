@@ -1,4 +1,4 @@
-import { ENGINE, JUMP_EMPTY, JUMP_ENTRIES, JUMP_TABLE, S } from '../state/layout.ts';
+import { ENGINE, JUMP_EMPTY, JUMP_HASH, JUMP_SHIFT, JUMP_TABLE, S } from '../state/layout.ts';
 import type { CpuState } from '../state/state.ts';
 import type { Block } from './block-cache.ts';
 
@@ -35,7 +35,7 @@ export class JumpCache {
   insert(low: number, high: number, block: Block): void {
     const base = this.#state.get32(S.jumpCache);
     const filled = base === this.#user.base ? this.#user : this.#supervisor;
-    const entry = base + ((low & (JUMP_ENTRIES - 1)) << 4);
+    const entry = base + ((Math.imul(low, JUMP_HASH) >>> JUMP_SHIFT) << 4);
     this.#i32[entry >> 2] = low;
     this.#i32[(entry >> 2) + 1] = high;
     this.#i32[(entry >> 2) + 2] = block.record;
