@@ -11,9 +11,9 @@ import { S } from '../state/layout.ts';
 import { CARRYLESS } from './carryless.ts';
 import type { Definition } from './definition.ts';
 import { MMX } from './mmx.ts';
-import { SSE4 } from './sse4.ts';
 import { SSE_INTEGER } from './sse-integer.ts';
 import { SSE_SHUFFLE } from './sse-shuffle.ts';
+import { SSE4 } from './sse4.ts';
 
 /**
  * The interpreter lowers an immediate as a field of the record, a compiled region as a constant, which chooses other

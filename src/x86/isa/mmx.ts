@@ -2,18 +2,8 @@ import type { Emitter, Operand, Value } from '../ir/emitter.ts';
 import { S } from '../state/layout.ts';
 import { type Definition, instruction } from './definition.ts';
 import { enterMmx, mmx, raisePending } from './mmx-unit.ts';
-import {
-  alignRight,
-  laneToBottom,
-  type MmxForm,
-  PACKED,
-  PACKED_HIGH,
-  type PackedRow,
-  pshufb64,
-  SHIFTS,
-  shiftLanes,
-  shuffleByImmediate,
-} from './packed-integer.ts';
+import { type MmxForm, PACKED, PACKED_HIGH, type PackedRow, pshufb64 } from './packed-integer.ts';
+import { alignRight, laneToBottom, SHIFTS, shiftLanes, shuffleByImmediate } from './packed-shift.ts';
 import { replaceLane } from './sse-integer.ts';
 import { maskedStore } from './sse-move.ts';
 import { high, low, narrow, type PackedOp, type Semantics } from './vector.ts';

@@ -1,17 +1,8 @@
 import type { Emitter, Operand, Value } from '../ir/emitter.ts';
 import type { Definition } from './definition.ts';
-import {
-  alignRight,
-  laneToBottom,
-  PACKED,
-  PACKED_HIGH,
-  PACKED_XMM,
-  SHIFTS,
-  shiftBytes,
-  shiftLanes,
-  shuffleByImmediate,
-} from './packed-integer.ts';
-import { lanes, low, narrow, packed, type PackedOp, sse } from './vector.ts';
+import { PACKED, PACKED_HIGH, PACKED_XMM } from './packed-integer.ts';
+import { alignRight, laneToBottom, SHIFTS, shiftBytes, shiftLanes, shuffleByImmediate } from './packed-shift.ts';
+import { lanes, low, narrow, type PackedOp, packed, sse } from './vector.ts';
 
 /** Packed integers in XMM registers: SSE2 and SSSE3. */
 

@@ -1,6 +1,6 @@
 import type { Emitter, Operand } from '../ir/emitter.ts';
 import type { Definition } from './definition.ts';
-import { shuffleByImmediate } from './packed-integer.ts';
+import { shuffleByImmediate } from './packed-shift.ts';
 import { high, low, narrow, packed, sse } from './vector.ts';
 
 /** Shuffles of floating-point lanes, which look at no value. */

@@ -1,9 +1,10 @@
 import type { SimdOp } from '../../wasm/opcodes.ts';
 import type { Emitter, Operand, Value } from '../ir/emitter.ts';
 import type { Definition } from './definition.ts';
-import { laneToBottom, multiplyEven } from './packed-integer.ts';
+import { multiplyEven } from './packed-integer.ts';
+import { laneToBottom } from './packed-shift.ts';
 import { replaceLane } from './sse-integer.ts';
-import { bytesFrom, lanes, low, narrow, packed, type PackedOp, type Semantics, sse, unary, zero } from './vector.ts';
+import { bytesFrom, lanes, low, narrow, type PackedOp, packed, type Semantics, sse, unary, zero } from './vector.ts';
 
 /** SSE4.1 and SSE4.2 without floating-point arithmetic and string comparison. */
 
