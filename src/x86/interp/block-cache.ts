@@ -54,6 +54,8 @@ export class BlockCache {
   onReset: () => void = () => {};
   /** The blocks of a physical page are stale. */
   onDrop: (page: number) => void = () => {};
+  /** Records became stale: a jump cache that still names them would link branches to them for good. */
+  onStale: () => void = () => {};
   /** Blocks of 64-bit code report when they were entered this often; 0: never. */
   threshold = 0;
   readonly #found: Block = { record: 0, linkable: true };
@@ -194,6 +196,7 @@ export class BlockCache {
     for (let i = 0; i < blocks.ranges.length; i += 2) {
       for (let at = blocks.ranges[i]!; at < blocks.ranges[i + 1]!; at += RECORD_BYTES) this.#view.setUint32(at + R.handler, HANDLER.stale, true);
     }
+    this.onStale();
     this.onDrop(page);
   }
 }
