@@ -115,11 +115,16 @@ export class Virtqueue implements ChainOwner {
    * available ring must not keep the host busy for ever.
    */
   drain(handle: (chain: Chain) => number): void {
+    this.serve((chain) => chain.complete(handle(chain)));
+  }
+
+  /** The same for a device that completes a chain itself, now or later. */
+  serve(handle: (chain: Chain) => void): void {
     this.batch(() => {
       for (let done = 0; done < this.size; done++) {
         const chain = this.pop();
         if (chain === undefined) return;
-        chain.complete(handle(chain));
+        handle(chain);
       }
       if (this.peek() !== undefined) this.#host.again(this.index);
     });
