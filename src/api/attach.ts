@@ -41,7 +41,7 @@ function followSize(console: ConsoleHandle, output: number, undo: (() => void)[]
 /** Copies a descriptor to the guest's input until told to stop. */
 function feed(console: ConsoleHandle, input: number): () => void {
   const stream = openInput(input);
-  const restore = console.isTerminal ? enterRawMode(stream) : () => {};
+  const restore = console.isTerminal ? enterRawMode(stream, input) : () => {};
   const stop = new AbortController();
   const copy = async (): Promise<void> => {
     for await (const chunk of stream) {

@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import { ReadStream, WriteStream } from 'node:tty';
+import { disableOutputProcessing } from '../native/termios.ts';
 
 export interface TerminalSize {
   readonly columns: number;
@@ -28,7 +29,7 @@ export function onTerminalResize(stream: Readable | Writable, changed: (size: Te
  * Hands every key to the guest, Ctrl-C included. The terminal's settings come back with the returned function, and
  * however the process exits: at its end, by an uncaught error, or by a signal somebody handles.
  */
-export function enterRawMode(input: Readable): () => void {
+export function enterRawMode(input: Readable, fd: number): () => void {
   if (!(input instanceof ReadStream)) return () => {};
   const restore = (): void => {
     process.off('exit', restore);
@@ -36,5 +37,7 @@ export function enterRawMode(input: Readable): () => void {
   };
   process.on('exit', restore);
   input.setRawMode(true);
+  // Node's raw mode still turns line feeds into two characters, which the guest's terminal has done already.
+  if (input.isRaw) disableOutputProcessing(fd);
   return restore;
 }

@@ -127,7 +127,7 @@ test('the command line is default words, tuning, user words, init words, devices
 test('without a list of its own a machine tunes the boot by its TSC frequency, with an empty one it does not', () => {
   const line = (tuning: { tuning?: readonly string[] }) =>
     assemble({ ...spec, kernel: { ...tuning, extraArguments: [] } }, fakeVm(untilStopped).vm, resources()).commandLine;
-  assert.match(line({}), / initcall_blacklist=jent_mod_init tsc_early_khz=1000000 lpj=4000000 /);
+  assert.match(line({}), / initcall_blacklist=jent_mod_init,cmos_init tsc_early_khz=1000000 lpj=4000000 /);
   assert.doesNotMatch(line({ tuning: [] }), /tsc_early_khz/);
 });
 
