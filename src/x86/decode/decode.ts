@@ -2,7 +2,7 @@ import type { Definition } from '../isa/definition.ts';
 import { SEG } from '../state/layout.ts';
 import { ud } from '../system/exception.ts';
 import type { CodeMode, Instruction, MemoryOperand } from './instruction.ts';
-import { immediateBytes, type OperandSpec, operandSpec } from './operands.ts';
+import { immediateBytes, type OperandSpec } from './operands.ts';
 import type { OpcodeEntry, OpcodeTables } from './tables.ts';
 
 /** What is executed for bytes that are no instruction. */
@@ -29,6 +29,8 @@ const OUT_OF_BYTES = new OutOfBytes();
 export class Decoder {
   readonly #tables: OpcodeTables;
   #bytes: Uint8Array = new Uint8Array(0);
+  /** Of the instruction at hand; one object for all of them. */
+  readonly #prefixState: Prefixes = { prefix66: false, prefix67: false, rep: 0, lock: false, segment: -1, rex: 0, vvvv: 0, vexL: 0, vexPrefix: -1, map: 0 };
   #at = 0;
 
   constructor(tables: OpcodeTables) {
@@ -52,13 +54,13 @@ export class Decoder {
   }
 
   #signed(bytes: number): bigint {
-    if (bytes === 1) return BigInt((this.#u8() << 24) >> 24);
+    if (bytes === 1) return big((this.#u8() << 24) >> 24);
     if (bytes === 2) {
       const low = this.#u8();
-      return BigInt(((low | (this.#u8() << 8)) << 16) >> 16);
+      return big(((low | (this.#u8() << 8)) << 16) >> 16);
     }
     const low = this.#i32();
-    if (bytes === 4) return BigInt(low);
+    if (bytes === 4) return big(low);
     return (BigInt(this.#i32()) << 32n) | BigInt(low >>> 0);
   }
 
@@ -70,7 +72,8 @@ export class Decoder {
   }
 
   #decode(mode: CodeMode): Instruction {
-    const p = { prefix66: false, prefix67: false, rep: 0 as 0 | 0xf2 | 0xf3, lock: false, segment: -1, rex: 0, vvvv: 0, vexL: 0, vexPrefix: -1, map: 0 };
+    const p = this.#prefixState;
+    clear(p);
     let opcode = this.#prefixes(p, mode);
     if ((opcode === 0xc4 || opcode === 0xc5) && (mode.bits === 64 || (this.#peek() & 0xc0) === 0xc0)) {
       if (p.rex !== 0 || p.prefix66 || p.rep !== 0 || p.lock) return this.#invalid(mode);
@@ -154,17 +157,19 @@ export class Decoder {
     const operandSize = operandSizeOf(form, mode, p.prefix66, rexW);
     const addressSize = mode64 ? (p.prefix67 ? 32 : 64) : (mode.bits === 32) !== p.prefix67 ? 32 : 16;
     let memory: MemoryOperand | undefined;
-    const fields = { mod: 0, reg: 0, rm: 0 };
+    let mod = 0;
+    let reg = 0;
+    let rm = 0;
     if (entry.hasModrm) {
       this.#at++;
-      fields.mod = modrm >> 6;
-      fields.reg = ((modrm >> 3) & 7) | (p.rex & 4 ? 8 : 0);
-      fields.rm = (modrm & 7) | (p.rex & 1 ? 8 : 0);
-      if (fields.mod !== 3) memory = addressSize === 16 ? this.#memory16(modrm, p) : this.#memory(modrm, p, mode64);
+      mod = modrm >> 6;
+      reg = ((modrm >> 3) & 7) | (p.rex & 4 ? 8 : 0);
+      rm = (modrm & 7) | (p.rex & 1 ? 8 : 0);
+      if (mod !== 3) memory = addressSize === 16 ? this.#memory16(modrm, p) : this.#memory(modrm, p, mode64);
     }
     let immediate = 0n;
     let immediate2 = 0;
-    const immediates = immediatesOf(form);
+    const immediates = exact === undefined ? entry.immediates[half + mandatory * 16 + low]! : NO_IMMEDIATES;
     for (let i = 0; i < immediates.length; i++) {
       const spec = immediates[i]!;
       const value = this.#signed(immediateBytes(spec, operandSize, addressSize, mode64));
@@ -176,7 +181,7 @@ export class Decoder {
     if (p.lock && (form.lock !== true || memory === undefined)) return this.#invalid(mode);
     return {
       def: form, length: this.#at, mode, operandSize, addressSize, rep: p.rep, lock: p.lock, prefix66: p.prefix66, rex: p.rex, segment: p.segment,
-      ...fields, opcodeReg: (opcode & 7) | (p.rex & 1 ? 8 : 0), opcode, memory, immediate, immediate2, vvvv: p.vvvv, vexL: p.vexL,
+      mod, reg, rm, opcodeReg: (opcode & 7) | (p.rex & 1 ? 8 : 0), opcode, memory, immediate, immediate2, vvvv: p.vvvv, vexL: p.vexL,
     };
   }
 
@@ -240,16 +245,25 @@ interface Prefixes {
 }
 
 const NO_IMMEDIATES: readonly OperandSpec[] = [];
-const IMMEDIATES = new Map<Definition, readonly OperandSpec[]>();
 
-/** The operands of a form that take bytes after ModRM. */
-function immediatesOf(form: Definition): readonly OperandSpec[] {
-  const known = IMMEDIATES.get(form);
-  if (known !== undefined) return known;
-  const found = (form.operands ?? []).map(operandSpec).filter((spec) => 'IJOA'.includes(spec.where));
-  const list = found.length === 0 ? NO_IMMEDIATES : found;
-  IMMEDIATES.set(form, list);
-  return list;
+/** Most immediates and displacements are small. */
+const SMALL: readonly bigint[] = Array.from({ length: 512 }, (_, i) => BigInt(i - 256));
+
+function big(value: number): bigint {
+  return value >= -256 && value < 256 ? SMALL[value + 256]! : BigInt(value);
+}
+
+function clear(p: Prefixes): void {
+  p.prefix66 = false;
+  p.prefix67 = false;
+  p.rep = 0;
+  p.lock = false;
+  p.segment = -1;
+  p.rex = 0;
+  p.vvvv = 0;
+  p.vexL = 0;
+  p.vexPrefix = -1;
+  p.map = 0;
 }
 
 /** General-register VEX forms take VEX.L = 0; VEX.vvvv must be unused when no operand is there. @spec SDM-2A §2.3.6 */

@@ -1,4 +1,7 @@
 import type { Definition } from '../isa/definition.ts';
+import { type OperandSpec, operandSpec } from './operands.ts';
+
+const NONE: readonly OperandSpec[] = [];
 
 /**
  * Opcode tables, derived from the definitions: map -> opcode -> 64 forms chosen by mandatory prefix, ModRM.reg and whether
@@ -8,6 +11,8 @@ export interface OpcodeEntry {
   readonly hasModrm: boolean;
   /** Index: prefix (0 none, 1 66, 2 F3, 3 F2) * 16 + ModRM.reg * 2 + (mod == 3). */
   readonly forms: readonly (Definition | undefined)[];
+  /** For each form the operands that take bytes after ModRM; forms that name the whole ModRM byte have none. */
+  readonly immediates: readonly (readonly OperandSpec[])[];
   /** Forms that name the whole ModRM byte, by it. */
   readonly exact: ReadonlyMap<number, Definition> | undefined;
 }
@@ -25,6 +30,7 @@ export class OpcodeTables {
 interface BuildEntry {
   hasModrm: boolean;
   forms: (Definition | undefined)[];
+  immediates: (readonly OperandSpec[])[];
   exact: Map<number, Definition> | undefined;
   /** How specific the form in each place is; more specific ones win. */
   rank: number[];
@@ -88,7 +94,7 @@ function addDefinition(maps: (BuildEntry | undefined)[][], definition: Definitio
     const opcode = encoding.opcode + i;
     let entry = map[opcode];
     if (entry === undefined) {
-      entry = { hasModrm: false, forms: new Array(128).fill(undefined), rank: new Array(128).fill(-1), exact: undefined };
+      entry = { hasModrm: false, forms: new Array(128).fill(undefined), immediates: new Array(128).fill(NONE), rank: new Array(128).fill(-1), exact: undefined };
       map[opcode] = entry;
     }
     if (modrm) entry.hasModrm = true;
@@ -104,6 +110,8 @@ function addDefinition(maps: (BuildEntry | undefined)[][], definition: Definitio
 
 /** The second half of the forms is for 16- and 32-bit code. */
 function place(entry: BuildEntry, encoding: Encoding, definition: Definition, half: number): void {
+  const found = (definition.operands ?? []).map(operandSpec).filter((spec) => 'IJOA'.includes(spec.where));
+  const immediates = found.length === 0 ? NONE : found;
   const rank = (encoding.prefix >= 0 ? 4 : 0) + (encoding.digit >= 0 ? 2 : 0) + (encoding.rm !== undefined ? 1 : 0);
   for (let index = 0; index < 64; index++) {
     if (encoding.prefix >= 0 && index >> 4 !== encoding.prefix) continue;
@@ -112,6 +120,7 @@ function place(entry: BuildEntry, encoding: Encoding, definition: Definition, ha
     const at = half + index;
     if (entry.rank[at]! > rank) continue;
     entry.forms[at] = definition;
+    entry.immediates[at] = immediates;
     entry.rank[at] = rank;
   }
 }

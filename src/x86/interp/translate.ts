@@ -1,5 +1,5 @@
 import type { Instruction } from '../decode/instruction.ts';
-import { operandBits, operandSpec } from '../decode/operands.ts';
+import { operandBits, type OperandSpec, operandSpec } from '../decode/operands.ts';
 import type { Definition } from '../isa/definition.ts';
 import { S, SEG } from '../state/layout.ts';
 import { HANDLER } from './generate.ts';
@@ -10,14 +10,14 @@ import { hasOffset, isFullAddress, shapeOf, variantOf } from './variants.ts';
 export class Translator {
   readonly #view: DataView;
   readonly #handlers: ReadonlyMap<number, number>;
-  readonly #numbers: ReadonlyMap<Definition, number>;
+  readonly #plans: ReadonlyMap<Definition, Plan>;
   /** Instructions of records that TypeScript executes, by record address. */
   readonly instructions = new Map<number, Instruction>();
 
   constructor(view: DataView, handlers: ReadonlyMap<number, number>, definitions: readonly Definition[]) {
     this.#view = view;
     this.#handlers = handlers;
-    this.#numbers = new Map(definitions.map((definition, i) => [definition, i]));
+    this.#plans = new Map(definitions.map((definition, i) => [definition, planOf(definition, i)]));
   }
 
   /**
@@ -33,15 +33,15 @@ export class Translator {
     const prepared = needsPreparation(insn, pageOffset);
     if (prepared) record = this.#writeTypeScript(at, HANDLER.prepare, insn, pageOffset, count);
     const full = !prepared && isFullAddress(insn);
-    const number = this.#numbers.get(insn.def)!;
-    const handler = this.#handlers.get(number * 4096 + variantOf(insn, full));
+    const plan = this.#plans.get(insn.def)!;
+    const handler = this.#handlers.get(plan.number * 4096 + variantOf(insn, full));
     if (handler === undefined) throw new Error(`Cannot translate ${insn.def.name} (${insn.def.opcode}): no handler for its operands`);
     this.#header(record, handler, pageOffset, count);
     if (insn.def.system !== undefined) this.instructions.set(record, insn);
     if (prepared) this.#address(record, { base: S.ea, index: S.zero, scale: 0, seg: S.zero, displacement: 0 });
     else if (insn.memory !== undefined) this.#memory(record, insn, pageOffset);
     else if (insn.def.string === true || insn.def.addressSized === true) this.#view.setUint16(record + R.seg, segmentSlot(insn.segment >= 0 ? insn.segment : SEG.DS, insn), true);
-    this.#operands(record, insn, pageOffset);
+    this.#operands(record, insn, plan, pageOffset);
     return record + RECORD_BYTES;
   }
 
@@ -49,7 +49,7 @@ export class Translator {
   writeJump(at: number, pageOffset: number, count: number, target: number, link: number): number {
     this.#header(at, HANDLER.jumpNext, pageOffset, count);
     this.#view.setUint32(at + R.taken, link, true);
-    this.#view.setBigInt64(at + R.immediate, BigInt(target), true);
+    this.#immediate(at, target);
     return at + RECORD_BYTES;
   }
 
@@ -93,34 +93,55 @@ export class Translator {
     view.setInt32(at + R.displacement, parts.displacement, true);
   }
 
-  #operands(at: number, insn: Instruction, pageOffset: number): void {
+  #operands(at: number, insn: Instruction, plan: Plan, pageOffset: number): void {
     const view = this.#view;
-    const fields = [R.a, R.b, R.c];
-    let immediates = 0;
     const next = pageOffset + insn.length;
-    if (insn.def.ends === true) view.setBigInt64(at + R.immediate, BigInt(next), true);
-    for (const text of insn.def.operands ?? []) {
-      const spec = operandSpec(text);
+    const ends = insn.def.ends === true;
+    if (ends) this.#immediate(at, next);
+    let registers = 0;
+    let immediates = 0;
+    for (const spec of plan.specs) {
       const slot = registerSlot(spec.where, insn, operandBits(spec, insn.operandSize));
-      if (slot >= 0) view.setUint16(at + fields.shift()!, slot, true);
+      if (slot >= 0) view.setUint16(at + REGISTER_FIELDS[registers++]!, slot, true);
       else if (spec.where === 'J') this.#branchTargets(at, insn, next);
       else if (spec.where === 'I' && immediates++ === 0) {
         const bits = spec.signed ? insn.operandSize : operandBits(spec, insn.operandSize);
-        view.setBigUint64(at + R.immediate, BigInt.asUintN(bits, insn.immediate), true);
-        if (insn.def.operands?.filter((code) => code[0] === 'I').length === 2) view.setInt32(at + R.displacement, insn.immediate2, true);
+        view.setBigUint64(at + R.immediate, insn.immediate >= 0n ? insn.immediate : BigInt.asUintN(bits, insn.immediate), true);
+        if (plan.immediates === 2) view.setInt32(at + R.displacement, insn.immediate2, true);
       }
     }
     // Control transfers with a memory operand keep the address there; they find the next instruction in the immediate.
-    if (insn.def.ends === true && insn.memory === undefined) view.setInt32(at + R.displacement, next, true);
+    if (ends && insn.memory === undefined) view.setInt32(at + R.displacement, next, true);
+  }
+
+  /** A small number as the 64-bit immediate. */
+  #immediate(at: number, value: number): void {
+    this.#view.setInt32(at + R.immediate, value, true);
+    this.#view.setInt32(at + R.immediate + 4, value < 0 ? -1 : 0, true);
   }
 
   #branchTargets(at: number, insn: Instruction, next: number): void {
     const target = next + Number(insn.immediate);
     const view = this.#view;
-    view.setBigInt64(at + R.immediate, BigInt(target), true);
+    this.#immediate(at, target);
     view.setUint32(at + R.taken, inPage(target) ? 0 : 1, true);
     view.setUint32(at + R.notTaken, inPage(next) ? 0 : 1, true);
   }
+}
+
+const REGISTER_FIELDS = [R.a, R.b, R.c] as const;
+
+/** What of a definition every one of its records needs. */
+interface Plan {
+  readonly number: number;
+  readonly specs: readonly OperandSpec[];
+  /** How many immediates there are. */
+  readonly immediates: number;
+}
+
+function planOf(definition: Definition, number: number): Plan {
+  const specs = (definition.operands ?? []).map(operandSpec);
+  return { number, specs, immediates: specs.filter((spec) => spec.where === 'I').length };
 }
 
 function inPage(offset: number): boolean {

@@ -22,13 +22,21 @@ const REPS = [0, 0xf2, 0xf3] as const;
 
 /** A number that distinguishes the variants of one definition; below 2**12. */
 export function packVariant(v: Omit<Variant, 'definition'>): number {
-  return (v.size >> 5) | (RM.indexOf(v.rm) << 2) | (v.lock ? 16 : 0) | ((v.stackBits >> 5) << 5) | ((v.addressBits >> 5) << 7) | (REPS.indexOf(v.rep) << 9) | (v.mode64 ? 2048 : 0);
+  return pack(v.size, RM.indexOf(v.rm), v.lock, v.stackBits, v.addressBits, REPS.indexOf(v.rep), v.mode64);
+}
+
+function pack(size: number, rm: number, lock: boolean, stackBits: number, addressBits: number, rep: number, mode64: boolean): number {
+  return (size >> 5) | (rm << 2) | (lock ? 16 : 0) | ((stackBits >> 5) << 5) | ((addressBits >> 5) << 7) | (rep << 9) | (mode64 ? 2048 : 0);
 }
 
 export interface Shape {
   readonly sized: boolean;
   readonly memory: boolean;
   readonly register: boolean;
+  /** Has an operand at an immediate offset. */
+  readonly offset: boolean;
+  /** Is lowered differently in 64-bit and other modes. */
+  readonly contextual: boolean;
 }
 
 const SHAPES = new Map<Definition, Shape>();
@@ -45,6 +53,8 @@ export function shapeOf(definition: Definition): Shape {
     sized: definition.sized === true || definition.string === true || definition.stack === true || definition.default64 === true || specs.some((spec) => 'vyz'.includes(spec.size) && spec.size !== '') || specs.some((spec) => spec.signed),
     memory: (rm.length > 0 && forced !== 'reg') || memoryOnly,
     register: !memoryOnly && !(rm.length > 0 && forced === 'mem'),
+    offset: specs.some((spec) => spec.where === 'O'),
+    contextual: contextual(definition),
   };
   SHAPES.set(definition, shape);
   return shape;
@@ -85,22 +95,18 @@ function contextual(definition: Definition): boolean {
 export function variantOf(insn: Instruction, full: boolean): number {
   const { def } = insn;
   const shape = shapeOf(def);
-  const mode64 = contextual(def) ? insn.mode.bits === 64 : true;
-  const fixedSize = def.force64 === true && mode64 ? 64 : 32;
-  return packVariant({
-    size: shape.sized ? insn.operandSize : fixedSize,
-    rm: !shape.memory || (insn.memory === undefined && !hasOffset(def)) ? 'reg' : full ? 'full' : 'simple',
-    lock: insn.lock,
-    stackBits: def.stack === true ? insn.mode.stackBits : 64,
-    addressBits: def.string === true || def.addressSized === true ? insn.addressSize : 64,
-    rep: def.string === true ? insn.rep : 0,
-    mode64,
-  });
+  const mode64 = shape.contextual ? insn.mode.bits === 64 : true;
+  const size = shape.sized ? insn.operandSize : def.force64 === true && mode64 ? 64 : 32;
+  const register = !shape.memory || (insn.memory === undefined && !shape.offset);
+  const stackBits = def.stack === true ? insn.mode.stackBits : 64;
+  const addressBits = def.string === true || def.addressSized === true ? insn.addressSize : 64;
+  const rep = def.string !== true || insn.rep === 0 ? 0 : insn.rep === 0xf2 ? 1 : 2;
+  return pack(size, register ? 0 : full ? 2 : 1, insn.lock, stackBits, addressBits, rep, mode64);
 }
 
 /** MOV with a memory offset as immediate. */
 export function hasOffset(definition: Definition): boolean {
-  return (definition.operands ?? []).some((code) => code[0] === 'O');
+  return shapeOf(definition).offset;
 }
 
 /** Whether the address of a memory operand is more than base plus displacement. */
