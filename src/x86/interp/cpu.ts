@@ -336,13 +336,23 @@ export class Cpu implements SystemCpu, CodePlace {
       memory,
       slowLoad: (bytes: number) => this.#guard(() => this.mmu.slowLoad(bytes)),
       slowStore: (bytes: number) => this.#guard(() => this.mmu.slowStore(bytes)),
-      commitStore: (bytes: number) => this.#guard(() => (this.mmu.commitStore(bytes), 0)),
+      commitStore: (bytes: number) => this.#guard(() => this.#commitStore(bytes)),
       system: (record: number) => this.#guard(() => this.#system(record)),
       prepare: (record: number) => this.#guard(() => this.#prepare(record)),
       probeLoad: (bytes: number) => this.#guard(() => this.mmu.probeDirect(bytes, false)),
       probeStore: (bytes: number) => this.#guard(() => this.mmu.probeDirect(bytes, true)),
-      helper: (id: number) => this.#guard(() => (runHelper(this, id), 0)),
+      helper: (id: number) => this.#guard(() => this.#helper(id)),
     };
+  }
+
+  #commitStore(bytes: number): number {
+    this.mmu.commitStore(bytes);
+    return 0;
+  }
+
+  #helper(id: number): number {
+    runHelper(this, id);
+    return 0;
   }
 
   /** Our own errors must not unwind through generated code: kept until run() has returned. */
@@ -365,7 +375,7 @@ export class Cpu implements SystemCpu, CodePlace {
   /** Executes an instruction in TypeScript. Returns 0 to go on, or an exit plus one. */
   #system(record: number): number {
     const insn = this.#translator.instructions.get(record)!;
-    const next = this.#startOf(record, insn);
+    const next = this.#startOf(insn);
     const flags = this.#get32(S.flags);
     try {
       insn.def.system!(this, insn);
@@ -384,7 +394,7 @@ export class Cpu implements SystemCpu, CodePlace {
   }
 
   /** Sets RIP to the next instruction, as system functions expect it. */
-  #startOf(record: number, insn: Instruction): bigint {
+  #startOf(insn: Instruction): bigint {
     this.#ripOfRecord();
     this.instructionRip = this.#mode.bits === 64 ? this.state.rip : BigInt(this.#linearRip() >>> 0);
     const next = this.state.rip + BigInt(insn.length);
@@ -401,7 +411,7 @@ export class Cpu implements SystemCpu, CodePlace {
   /** Effective addresses that records cannot express go through S.ea. */
   #prepare(record: number): number {
     const insn = this.#translator.instructions.get(record)!;
-    this.#startOf(record, insn);
+    this.#startOf(insn);
     try {
       this.state.set64(S.ea, this.address(insn));
       return 0;
