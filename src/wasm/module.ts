@@ -132,7 +132,10 @@ export class ModuleBuilder {
     to.u32(hinted.length);
     for (const { body, i } of hinted) {
       to.u32(this.#importedFunctions + i).u32(body.code.hints.length);
-      for (const hint of body.code.hints) to.u32(hint.at + body.header.length).u32(1).u32(hint.likely ? 1 : 0);
+      for (const hint of body.code.hints)
+        to.u32(hint.at + body.header.length)
+          .u32(1)
+          .u32(hint.likely ? 1 : 0);
     }
   }
 }

@@ -5,7 +5,12 @@ import type { EntryState, SegmentState } from '../contract.ts';
 /** Puts a CPU that was reset into the state in which a loader hands over to its kernel. */
 export function applyEntryState(cpu: Cpu, entry: EntryState): void {
   const { state } = cpu;
-  const registers = [[GPR.RSP, entry.rsp], [GPR.RBP, entry.rbp], [GPR.RSI, entry.rsi], [GPR.RBX, entry.rbx]] as const;
+  const registers = [
+    [GPR.RSP, entry.rsp],
+    [GPR.RBP, entry.rbp],
+    [GPR.RSI, entry.rsi],
+    [GPR.RBX, entry.rbx],
+  ] as const;
   for (const [index, value] of registers) state.setGpr(index, BigInt(value));
   state.rip = BigInt(entry.rip);
   state.setRflags(2);

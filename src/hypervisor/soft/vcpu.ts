@@ -150,4 +150,9 @@ export class SoftVcpu implements Vcpu {
   }
 }
 
-const NO_DEVICES: GuestIo = { portRead: () => 0xffff_ffff, portWrite() {}, mmioRead: () => 0xffff_ffff, mmioWrite() {} };
+const NO_DEVICES: GuestIo = {
+  portRead: () => 0xffff_ffff,
+  portWrite() {},
+  mmioRead: () => 0xffff_ffff,
+  mmioWrite() {},
+};

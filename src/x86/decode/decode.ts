@@ -107,18 +107,40 @@ export class Decoder {
         continue;
       }
       switch (byte) {
-        case 0x66: p.prefix66 = true; break;
-        case 0x67: p.prefix67 = true; break;
-        case 0xf2: case 0xf3: p.rep = byte; break;
-        case 0xf0: p.lock = true; break;
+        case 0x66:
+          p.prefix66 = true;
+          break;
+        case 0x67:
+          p.prefix67 = true;
+          break;
+        case 0xf2:
+        case 0xf3:
+          p.rep = byte;
+          break;
+        case 0xf0:
+          p.lock = true;
+          break;
         // The four null segment overrides are ignored in 64-bit mode.
-        case 0x26: if (mode.bits !== 64) p.segment = SEG.ES; break;
-        case 0x2e: if (mode.bits !== 64) p.segment = SEG.CS; break;
-        case 0x36: if (mode.bits !== 64) p.segment = SEG.SS; break;
-        case 0x3e: if (mode.bits !== 64) p.segment = SEG.DS; break;
-        case 0x64: p.segment = SEG.FS; break;
-        case 0x65: p.segment = SEG.GS; break;
-        default: return byte;
+        case 0x26:
+          if (mode.bits !== 64) p.segment = SEG.ES;
+          break;
+        case 0x2e:
+          if (mode.bits !== 64) p.segment = SEG.CS;
+          break;
+        case 0x36:
+          if (mode.bits !== 64) p.segment = SEG.SS;
+          break;
+        case 0x3e:
+          if (mode.bits !== 64) p.segment = SEG.DS;
+          break;
+        case 0x64:
+          p.segment = SEG.FS;
+          break;
+        case 0x65:
+          p.segment = SEG.GS;
+          break;
+        default:
+          return byte;
       }
     }
   }
@@ -180,8 +202,26 @@ export class Decoder {
     if (this.#at > 15) return this.#invalid(mode);
     if (p.lock && (form.lock !== true || memory === undefined)) return this.#invalid(mode);
     return {
-      def: form, length: this.#at, mode, operandSize, addressSize, rep: p.rep, lock: p.lock, prefix66: p.prefix66, rex: p.rex, segment: p.segment,
-      mod, reg, rm, opcodeReg: (opcode & 7) | (p.rex & 1 ? 8 : 0), opcode, memory, immediate, immediate2, vvvv: p.vvvv, vexL: p.vexL,
+      def: form,
+      length: this.#at,
+      mode,
+      operandSize,
+      addressSize,
+      rep: p.rep,
+      lock: p.lock,
+      prefix66: p.prefix66,
+      rex: p.rex,
+      segment: p.segment,
+      mod,
+      reg,
+      rm,
+      opcodeReg: (opcode & 7) | (p.rex & 1 ? 8 : 0),
+      opcode,
+      memory,
+      immediate,
+      immediate2,
+      vvvv: p.vvvv,
+      vexL: p.vexL,
     };
   }
 
@@ -225,8 +265,26 @@ export class Decoder {
 
   #invalid(mode: CodeMode): Instruction {
     return {
-      def: INVALID, length: Math.min(this.#at, 15), mode, operandSize: 32, addressSize: 32, rep: 0, lock: false, prefix66: false, rex: 0, segment: -1,
-      mod: 0, reg: 0, rm: 0, opcodeReg: 0, opcode: 0, memory: undefined, immediate: 0n, immediate2: 0, vvvv: 0, vexL: 0,
+      def: INVALID,
+      length: Math.min(this.#at, 15),
+      mode,
+      operandSize: 32,
+      addressSize: 32,
+      rep: 0,
+      lock: false,
+      prefix66: false,
+      rex: 0,
+      segment: -1,
+      mod: 0,
+      reg: 0,
+      rm: 0,
+      opcodeReg: 0,
+      opcode: 0,
+      memory: undefined,
+      immediate: 0n,
+      immediate2: 0,
+      vvvv: 0,
+      vexL: 0,
     };
   }
 }
@@ -272,7 +330,16 @@ function vexAllowed(form: Definition, p: Prefixes): boolean {
 }
 
 /** 16-bit addressing: [base, index] by ModRM.rm. @spec SDM-2A table 2-1 */
-const FORMS_16: readonly (readonly [number, number])[] = [[3, 6], [3, 7], [5, 6], [5, 7], [6, -1], [7, -1], [5, -1], [3, -1]];
+const FORMS_16: readonly (readonly [number, number])[] = [
+  [3, 6],
+  [3, 7],
+  [5, 6],
+  [5, 7],
+  [6, -1],
+  [7, -1],
+  [5, -1],
+  [3, -1],
+];
 
 function operandSizeOf(form: Definition, mode: CodeMode, prefix66: boolean, rexW: boolean): 16 | 32 | 64 {
   if (mode.bits !== 64) return (mode.bits === 32) !== prefix66 ? 32 : 16;
@@ -283,5 +350,17 @@ function operandSizeOf(form: Definition, mode: CodeMode, prefix66: boolean, rexW
 
 function isPrefixByte(byte: number, mode: CodeMode): boolean {
   if (mode.bits === 64 && (byte & 0xf0) === 0x40) return true;
-  return byte === 0x66 || byte === 0x67 || byte === 0xf2 || byte === 0xf3 || byte === 0xf0 || byte === 0x26 || byte === 0x2e || byte === 0x36 || byte === 0x3e || byte === 0x64 || byte === 0x65;
+  return (
+    byte === 0x66 ||
+    byte === 0x67 ||
+    byte === 0xf2 ||
+    byte === 0xf3 ||
+    byte === 0xf0 ||
+    byte === 0x26 ||
+    byte === 0x2e ||
+    byte === 0x36 ||
+    byte === 0x3e ||
+    byte === 0x64 ||
+    byte === 0x65
+  );
 }

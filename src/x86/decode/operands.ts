@@ -27,7 +27,11 @@ export function operandSpec(code: string): OperandSpec {
 }
 
 const FIXED: Record<string, { fixed: number; size: OperandSpec['size'] }> = {
-  AL: { fixed: 0, size: 'b' }, CL: { fixed: 1, size: 'b' }, rAX: { fixed: 0, size: 'v' }, DX: { fixed: 2, size: 'w' }, '1': { fixed: -1, size: 'b' },
+  AL: { fixed: 0, size: 'b' },
+  CL: { fixed: 1, size: 'b' },
+  rAX: { fixed: 0, size: 'v' },
+  DX: { fixed: 2, size: 'w' },
+  '1': { fixed: -1, size: 'b' },
 };
 
 function parse(code: string): OperandSpec {
@@ -41,16 +45,26 @@ function parse(code: string): OperandSpec {
 /** Width in bits of an operand for an operand size. */
 export function operandBits(spec: OperandSpec, operandSize: number): number {
   switch (spec.size) {
-    case 'b': return 8;
-    case 'w': return 16;
-    case 'd': return 32;
-    case 'q': return 64;
-    case 'x': return 128;
-    case 'y': return operandSize === 64 ? 64 : 32;
-    case 'c': return operandSize === 64 ? 128 : 64;
-    case 'v': return operandSize;
-    case 'z': return operandSize;
-    default: return operandSize;
+    case 'b':
+      return 8;
+    case 'w':
+      return 16;
+    case 'd':
+      return 32;
+    case 'q':
+      return 64;
+    case 'x':
+      return 128;
+    case 'y':
+      return operandSize === 64 ? 64 : 32;
+    case 'c':
+      return operandSize === 64 ? 128 : 64;
+    case 'v':
+      return operandSize;
+    case 'z':
+      return operandSize;
+    default:
+      return operandSize;
   }
 }
 
@@ -61,9 +75,13 @@ export function immediateBytes(spec: OperandSpec, operandSize: number, addressSi
   if (spec.where === 'J') return spec.size === 'b' ? 1 : mode64 || operandSize !== 16 ? 4 : 2;
   if (spec.where !== 'I') return 0;
   switch (spec.size) {
-    case 'b': return 1;
-    case 'w': return 2;
-    case 'v': return operandSize / 8;
-    default: return operandSize === 16 ? 2 : 4;
+    case 'b':
+      return 1;
+    case 'w':
+      return 2;
+    case 'v':
+      return operandSize / 8;
+    default:
+      return operandSize === 16 ? 2 : 4;
   }
 }

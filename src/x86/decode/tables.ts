@@ -94,7 +94,13 @@ function addDefinition(maps: (BuildEntry | undefined)[][], definition: Definitio
     const opcode = encoding.opcode + i;
     let entry = map[opcode];
     if (entry === undefined) {
-      entry = { hasModrm: false, forms: new Array(128).fill(undefined), immediates: new Array(128).fill(NONE), rank: new Array(128).fill(-1), exact: undefined };
+      entry = {
+        hasModrm: false,
+        forms: new Array(128).fill(undefined),
+        immediates: new Array(128).fill(NONE),
+        rank: new Array(128).fill(-1),
+        exact: undefined,
+      };
       map[opcode] = entry;
     }
     if (modrm) entry.hasModrm = true;

@@ -131,7 +131,8 @@ export class BlockCache {
     let count = 0;
     let open = true;
     const limit = key < 0 ? 1 : BLOCK_MAX;
-    if (key >= 0 && this.threshold > 0 && mode.bits === 64) at = this.#translator.writeProfile(at, { pageOffset: offset, page, modeIndex: key % 64, count: this.threshold });
+    if (key >= 0 && this.threshold > 0 && mode.bits === 64)
+      at = this.#translator.writeProfile(at, { pageOffset: offset, page, modeIndex: key % 64, count: this.threshold });
     while (open && count < limit && offset < 4096) {
       const insn = this.#decodeInPage(page, offset, mode);
       if (insn === undefined) break; // reaches into the next page

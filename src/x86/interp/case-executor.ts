@@ -8,9 +8,23 @@ import { Cpu } from './cpu.ts';
 
 const RAM = 4 * 1024 * 1024;
 /** Physical pages that the linear pages of a case are mapped to. */
-const PHYSICAL = { pml4: 0x1000, pdpt: 0x2000, pd: 0x3000, pt: 0x4000, pdSystem: 0x5000, idt: 0x6000, gdt: 0x7000, tss: 0x8000, stack: 0xa000, handlers: 0xb000 } as const;
+const PHYSICAL = {
+  pml4: 0x1000,
+  pdpt: 0x2000,
+  pd: 0x3000,
+  pt: 0x4000,
+  pdSystem: 0x5000,
+  idt: 0x6000,
+  gdt: 0x7000,
+  tss: 0x8000,
+  stack: 0xa000,
+  handlers: 0xb000,
+} as const;
 const PAGES: readonly (readonly [linear: number, physical: number, flags: bigint])[] = [
-  [LAYOUT.lowPage, 0x10_0000, 7n], [LAYOUT.highPage, 0x10_1000, 7n], [LAYOUT.readOnlyPage, 0x10_2000, 5n], [LAYOUT.codePage, 0x10_3000, 5n],
+  [LAYOUT.lowPage, 0x10_0000, 7n],
+  [LAYOUT.highPage, 0x10_1000, 7n],
+  [LAYOUT.readOnlyPage, 0x10_2000, 5n],
+  [LAYOUT.codePage, 0x10_3000, 5n],
 ];
 const NX = 1n << 63n;
 const HANDLER_BYTES = 16;
@@ -138,9 +152,18 @@ export class CaseExecutor implements CpuExecutor {
     const { state } = this.cpu;
     const fsw = state.get32(S.fsw) & 0xffff;
     const after: CaseState = {
-      gpr: new BigUint64Array(16), rip: state.rip, rflags: state.rflags(), fsBase: state.segBase(SEG.FS), gsBase: state.segBase(SEG.GS),
-      xmm: new Uint8Array(256), mxcsr: state.get32(S.mxcsr), fcw: state.get32(S.fcw) & 0xffff, fsw, ftw: state.get32(S.ftw) & 0xff,
-      st: new Uint8Array(80), memory: new Uint8Array(832),
+      gpr: new BigUint64Array(16),
+      rip: state.rip,
+      rflags: state.rflags(),
+      fsBase: state.segBase(SEG.FS),
+      gsBase: state.segBase(SEG.GS),
+      xmm: new Uint8Array(256),
+      mxcsr: state.get32(S.mxcsr),
+      fcw: state.get32(S.fcw) & 0xffff,
+      fsw,
+      ftw: state.get32(S.ftw) & 0xff,
+      st: new Uint8Array(80),
+      memory: new Uint8Array(832),
     };
     for (let i = 0; i < 16; i++) {
       after.gpr[i] = state.gpr(i);

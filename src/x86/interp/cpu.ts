@@ -88,7 +88,8 @@ export class Cpu implements SystemCpu, CodePlace {
     const instance = new WebAssembly.Instance(module, { h: this.#imports(options.memory) });
     this.#run = instance.exports['run'] as (record: number) => number;
     const { tier = 'interp', memory } = options;
-    if (tier !== 'interp') this.jit = new Jit({ memory, interpreter: instance.exports, blocks: this.#blocks, threshold: tier === 'jit' ? 1 : HOT, immediate: tier === 'jit' });
+    if (tier !== 'interp')
+      this.jit = new Jit({ memory, interpreter: instance.exports, blocks: this.#blocks, threshold: tier === 'jit' ? 1 : HOT, immediate: tier === 'jit' });
     this.#mode = codeMode(0);
     this.modeChanged();
   }

@@ -46,7 +46,11 @@ export function generateInterpreter(definitions: readonly Definition[], helpers:
     module.function([I32], [I32], new Code(1).i32(0).get(0).store('i32_store', S.pc).i32(EXIT.stale)),
     module.function([I32], [I32], callTypeScript(imported['system']!, handlerType)),
     module.function([I32], [I32], callTypeScript(imported['prepare']!, handlerType)),
-    module.function([I32], [I32], lower(runtime, (b) => b.jumpRelative())),
+    module.function(
+      [I32],
+      [I32],
+      lower(runtime, (b) => b.jumpRelative()),
+    ),
   ];
   table.push(table[HANDLER.invalid]!);
   table.push(module.function([I32], [I32], countEntry(handlerType)));
@@ -84,7 +88,13 @@ function countEntry(handlerType: number): Code {
   code.get(0).get(0).load('i32_load', PROFILE.left).i32(1).op('i32_sub').tee(left).store('i32_store', PROFILE.left);
   code.get(left).op('i32_eqz').if(false);
   code.i32(0).get(0).store('i32_store', S.pc).i32(EXIT.hot).op('return').end();
-  code.get(0).i32(RECORD_BYTES).op('i32_add').get(0).load('i32_load', RECORD_BYTES + R.handler).returnCallIndirect(handlerType);
+  code
+    .get(0)
+    .i32(RECORD_BYTES)
+    .op('i32_add')
+    .get(0)
+    .load('i32_load', RECORD_BYTES + R.handler)
+    .returnCallIndirect(handlerType);
   return code;
 }
 
@@ -99,8 +109,22 @@ function exportForCompiledCode(module: ModuleBuilder, runtime: Runtime, host: { 
   resume.i32(0).get(0).i32(1).op('i32_sub').store('i32_store', S.pc).i32(EXIT.budget).op('return').end();
   resume.get(0).get(0).load('i32_load', R.handler).returnCallIndirect(handlerType);
   module.export('resume', module.function([I32], [I32], resume));
-  module.export('followTaken', module.function([I32], [I32], lower(runtime, (b) => b.follow(true))));
-  module.export('followNotTaken', module.function([I32], [I32], lower(runtime, (b) => b.follow(false))));
+  module.export(
+    'followTaken',
+    module.function(
+      [I32],
+      [I32],
+      lower(runtime, (b) => b.follow(true)),
+    ),
+  );
+  module.export(
+    'followNotTaken',
+    module.function(
+      [I32],
+      [I32],
+      lower(runtime, (b) => b.follow(false)),
+    ),
+  );
   const jump = new Code(1).i32(0).i32(0).store('i32_store', S.link).get(0).returnCall(runtime.jumpLinear);
   module.export('jumpIndirect', module.function([I64], [I32], jump));
   module.export('helper', runtime.helper);
@@ -121,7 +145,13 @@ function callTypeScript(target: number, handlerType: number): Code {
   code.i32(0).get(0).store('i32_store', S.pc);
   code.get(0).call(target).tee(result).if(false);
   code.get(result).i32(1).op('i32_sub').op('return').end();
-  code.get(0).i32(RECORD_BYTES).op('i32_add').get(0).load('i32_load', RECORD_BYTES + R.handler).returnCallIndirect(handlerType);
+  code
+    .get(0)
+    .i32(RECORD_BYTES)
+    .op('i32_add')
+    .get(0)
+    .load('i32_load', RECORD_BYTES + R.handler)
+    .returnCallIndirect(handlerType);
   return code;
 }
 
@@ -187,17 +217,43 @@ function operandsFor(b: InterpEmitter, variant: Variant): Operand[] {
       return kind === 'gpr' ? b.gprOperand(field, bits) : b.vectorOperand(kind, field, bits);
     };
     switch (spec.where) {
-      case 'E': operands.push(isMemory ? b.memoryOperand(bits) : register('gpr')); break;
-      case 'W': operands.push(isMemory ? b.memoryOperand(bits) : register('xmm')); break;
-      case 'Q': operands.push(isMemory ? b.memoryOperand(bits) : register('mmx')); break;
-      case 'M': case 'O': operands.push(b.memoryOperand(bits)); break;
-      case 'G': case 'R': case 'B': case 'Z': operands.push(register('gpr')); break;
-      case 'V': case 'U': operands.push(register('xmm')); break;
-      case 'P': case 'N': operands.push(register('mmx')); break;
-      case 'I': operands.push(b.immediateOperand(immediates++ === 0 ? 'immediate' : 'displacement', spec.signed ? variant.size : bits)); break;
-      case 'fixed': if (spec.fixed >= 0) operands.push(b.fixedGpr(spec.fixed, bits)); break;
-      case 'J': break;
-      default: throw new Error(`Cannot lower ${variant.definition.name}: operand ${text} has no meaning for generated code`);
+      case 'E':
+        operands.push(isMemory ? b.memoryOperand(bits) : register('gpr'));
+        break;
+      case 'W':
+        operands.push(isMemory ? b.memoryOperand(bits) : register('xmm'));
+        break;
+      case 'Q':
+        operands.push(isMemory ? b.memoryOperand(bits) : register('mmx'));
+        break;
+      case 'M':
+      case 'O':
+        operands.push(b.memoryOperand(bits));
+        break;
+      case 'G':
+      case 'R':
+      case 'B':
+      case 'Z':
+        operands.push(register('gpr'));
+        break;
+      case 'V':
+      case 'U':
+        operands.push(register('xmm'));
+        break;
+      case 'P':
+      case 'N':
+        operands.push(register('mmx'));
+        break;
+      case 'I':
+        operands.push(b.immediateOperand(immediates++ === 0 ? 'immediate' : 'displacement', spec.signed ? variant.size : bits));
+        break;
+      case 'fixed':
+        if (spec.fixed >= 0) operands.push(b.fixedGpr(spec.fixed, bits));
+        break;
+      case 'J':
+        break;
+      default:
+        throw new Error(`Cannot lower ${variant.definition.name}: operand ${text} has no meaning for generated code`);
     }
   }
   return operands;

@@ -10,7 +10,7 @@ const HELPERS: Readonly<Record<string, (cpu: { readonly state: CpuState }) => vo
   divideUnsigned: ({ state }) => {
     const n = (state.get64(S.temp + 8) << 64n) | state.get64(S.temp);
     const d = state.get64(S.temp + 16);
-    finish(state, n / d, n % d, n / d >> 64n !== 0n);
+    finish(state, n / d, n % d, (n / d) >> 64n !== 0n);
   },
   divideSigned: ({ state }) => {
     const n = BigInt.asIntN(128, (state.get64(S.temp + 8) << 64n) | state.get64(S.temp));

@@ -43,7 +43,12 @@ export class InterpEmitter extends Emitter {
 
   /** Ends the handler: on to the next record. */
   next(): void {
-    this.code.get(PC).i32(RECORD_BYTES).op('i32_add').get(PC).load('i32_load', RECORD_BYTES + R.handler);
+    this.code
+      .get(PC)
+      .i32(RECORD_BYTES)
+      .op('i32_add')
+      .get(PC)
+      .load('i32_load', RECORD_BYTES + R.handler);
     this.code.returnCallIndirect(this.#runtime.handlerType);
   }
 
@@ -88,9 +93,10 @@ export class InterpEmitter extends Emitter {
   }
 
   immediateOperand(field: 'immediate' | 'displacement', bits: number): Operand {
-    const read = () => field === 'immediate'
-      ? expression(I64, (code) => void code.get(PC).load('i64_load', R.immediate))
-      : expression(I64, (code) => void code.get(PC).load('i64_load32_u', R.displacement));
+    const read = () =>
+      field === 'immediate'
+        ? expression(I64, (code) => void code.get(PC).load('i64_load', R.immediate))
+        : expression(I64, (code) => void code.get(PC).load('i64_load32_u', R.displacement));
     return constantOperand(bits, read);
   }
 
@@ -235,11 +241,16 @@ export class InterpEmitter extends Emitter {
     const cv = () => this.#loadAt(64, this.i32(0), S.cv);
     const sp = () => this.#loadAt(64, this.i32(0), S.sp);
     switch (name) {
-      case 'CF': return this.ltS(cv(), this.const(0));
-      case 'OF': return this.ltS(this.xor(cv(), this.shl(cv(), this.const(1))), this.const(0));
-      case 'AF': return this.op('i32_wrap_i64', this.and(this.shr(cv(), this.const(3)), this.const(1)));
-      case 'ZF': return this.isZero(this.#loadAt(64, this.i32(0), S.zr));
-      case 'SF': return this.ltS(sp(), this.const(0));
+      case 'CF':
+        return this.ltS(cv(), this.const(0));
+      case 'OF':
+        return this.ltS(this.xor(cv(), this.shl(cv(), this.const(1))), this.const(0));
+      case 'AF':
+        return this.op('i32_wrap_i64', this.and(this.shr(cv(), this.const(3)), this.const(1)));
+      case 'ZF':
+        return this.isZero(this.#loadAt(64, this.i32(0), S.zr));
+      case 'SF':
+        return this.ltS(sp(), this.const(0));
       default: {
         const bits = this.op('i64_popcnt', this.and(sp(), this.const(0xff)));
         return this.op('i32_eqz', this.op('i32_wrap_i64', this.and(bits, this.const(1))));
@@ -255,14 +266,22 @@ export class InterpEmitter extends Emitter {
     const code = CONDITIONS.indexOf(condition);
     if ((code & 1) === 1) return this.op('i32_eqz', this.#condition(CONDITIONS[code - 1]!));
     switch (condition) {
-      case 'o': return this.#flag('OF');
-      case 'b': return this.#flag('CF');
-      case 'z': return this.#flag('ZF');
-      case 'be': return this.op('i32_or', this.#flag('CF'), this.#flag('ZF'));
-      case 's': return this.#flag('SF');
-      case 'p': return this.#flag('PF');
-      case 'l': return this.#less();
-      default: return this.op('i32_or', this.#less(), this.#flag('ZF'));
+      case 'o':
+        return this.#flag('OF');
+      case 'b':
+        return this.#flag('CF');
+      case 'z':
+        return this.#flag('ZF');
+      case 'be':
+        return this.op('i32_or', this.#flag('CF'), this.#flag('ZF'));
+      case 's':
+        return this.#flag('SF');
+      case 'p':
+        return this.#flag('PF');
+      case 'l':
+        return this.#less();
+      default:
+        return this.op('i32_or', this.#less(), this.#flag('ZF'));
     }
   }
 
@@ -323,10 +342,20 @@ export class InterpEmitter extends Emitter {
     const entry = this.temp(I32);
     const host = this.temp(I32);
     linear.push(code);
-    code.i64(8n).op('i64_shr_u').op('i32_wrap_i64').i32((TLB_ENTRIES - 1) << 4).op('i32_and');
+    code
+      .i64(8n)
+      .op('i64_shr_u')
+      .op('i32_wrap_i64')
+      .i32((TLB_ENTRIES - 1) << 4)
+      .op('i32_and');
     code.i32(0).load('i32_load', S.tlb).op('i32_add').set(entry);
     linear.push(code);
-    code.op('i32_wrap_i64').get(entry).load('i32_load', (write ? TLB_WRITE : 0) + 8).op('i32_add').set(host);
+    code
+      .op('i32_wrap_i64')
+      .get(entry)
+      .load('i32_load', (write ? TLB_WRITE : 0) + 8)
+      .op('i32_add')
+      .set(host);
     const miss = expression(I32, () => {
       code.get(entry).load('i64_load', write ? TLB_WRITE : 0);
       linear.push(code);
@@ -343,7 +372,10 @@ export class InterpEmitter extends Emitter {
     const { code } = this;
     this.setField64(S.slowVa, this.#lastLinear);
     code.i32(0).get(PC).store('i32_store', S.pc);
-    code.i32(bits / 8).call(write ? this.#runtime.slowStore : this.#runtime.slowLoad).tee(host);
+    code
+      .i32(bits / 8)
+      .call(write ? this.#runtime.slowStore : this.#runtime.slowLoad)
+      .tee(host);
     code.i32(-1).op('i32_eq').if(false);
     code.i32(EXIT.fault).op('return').end();
   }
@@ -357,7 +389,10 @@ export class InterpEmitter extends Emitter {
   #commitIfStaged(bits: number, host: Value): void {
     host.push(this.code);
     this.code.i32(ENGINE_BYTES).op('i32_lt_u').if(false);
-    this.code.i32(bits / 8).call(this.#runtime.commitStore).end();
+    this.code
+      .i32(bits / 8)
+      .call(this.#runtime.commitStore)
+      .end();
   }
 
   #updateMemory(bits: number, host: Value, change: (old: Value) => Value): { old: Value; next: Value } {
@@ -371,7 +406,11 @@ export class InterpEmitter extends Emitter {
     }
     const { code } = this;
     host.push(code);
-    code.i32(bits / 8 - 1).op('i32_and').op('i32_eqz').if(true);
+    code
+      .i32(bits / 8 - 1)
+      .op('i32_and')
+      .op('i32_eqz')
+      .if(true);
     const again = code.loop();
     old.set(this.#loadAt(bits, host, 0));
     next.set(change(old));
@@ -468,12 +507,14 @@ export class InterpEmitter extends Emitter {
   }
 
   nextRip(): Value {
-    const linear = this.let(expression(I64, (code) => {
-      code.i32(0).load('i64_load', S.page).get(PC);
-      if (this.relative) code.load('i64_load32_s', R.displacement);
-      else code.load('i64_load', R.immediate);
-      code.op('i64_add');
-    }));
+    const linear = this.let(
+      expression(I64, (code) => {
+        code.i32(0).load('i64_load', S.page).get(PC);
+        if (this.relative) code.load('i64_load32_s', R.displacement);
+        else code.load('i64_load', R.immediate);
+        code.op('i64_add');
+      }),
+    );
     if (this.mode64) return linear;
     return this.zext(this.sub(linear, this.#loadAt(64, this.i32(0), S.segBase + SEG.CS * 8)), 32);
   }
@@ -502,7 +543,9 @@ export class InterpEmitter extends Emitter {
 
 export function constantOperand(bits: number, read: () => Value): Operand {
   return {
-    kind: 'immediate', bits, read,
+    kind: 'immediate',
+    bits,
+    read,
     write: () => unsupported('writing an immediate'),
     update: () => unsupported('updating an immediate'),
     touch: () => {},

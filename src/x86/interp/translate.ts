@@ -40,7 +40,8 @@ export class Translator {
     if (insn.def.system !== undefined) this.instructions.set(record, insn);
     if (prepared) this.#address(record, { base: S.ea, index: S.zero, scale: 0, seg: S.zero, displacement: 0 });
     else if (insn.memory !== undefined) this.#memory(record, insn, pageOffset);
-    else if (insn.def.string === true || insn.def.addressSized === true) this.#view.setUint16(record + R.seg, segmentSlot(insn.segment >= 0 ? insn.segment : SEG.DS, insn), true);
+    else if (insn.def.string === true || insn.def.addressSized === true)
+      this.#view.setUint16(record + R.seg, segmentSlot(insn.segment >= 0 ? insn.segment : SEG.DS, insn), true);
     this.#operands(record, insn, plan, pageOffset);
     return record + RECORD_BYTES;
   }
@@ -167,18 +168,30 @@ export function needsPreparation(insn: Instruction, pageOffset: number): boolean
 /** State offset of a register operand, or -1 for operands that are no register. */
 function registerSlot(where: string, insn: Instruction, bits: number): number {
   switch (where) {
-    case 'E': return insn.memory === undefined ? gprSlot(insn.rm, bits, insn) : -1;
-    case 'R': return gprSlot(insn.rm, bits, insn);
-    case 'G': return gprSlot(insn.reg, bits, insn);
-    case 'B': return S.gpr + insn.vvvv * 8;
-    case 'Z': return gprSlot(insn.opcodeReg, bits, insn);
-    case 'V': return S.xmm + insn.reg * 32;
-    case 'W': return insn.memory === undefined ? S.xmm + insn.rm * 32 : -1;
-    case 'U': return S.xmm + insn.rm * 32;
-    case 'P': return S.st + (insn.reg & 7) * 16;
-    case 'Q': return insn.memory === undefined ? S.st + (insn.rm & 7) * 16 : -1;
-    case 'N': return S.st + (insn.rm & 7) * 16;
-    default: return -1;
+    case 'E':
+      return insn.memory === undefined ? gprSlot(insn.rm, bits, insn) : -1;
+    case 'R':
+      return gprSlot(insn.rm, bits, insn);
+    case 'G':
+      return gprSlot(insn.reg, bits, insn);
+    case 'B':
+      return S.gpr + insn.vvvv * 8;
+    case 'Z':
+      return gprSlot(insn.opcodeReg, bits, insn);
+    case 'V':
+      return S.xmm + insn.reg * 32;
+    case 'W':
+      return insn.memory === undefined ? S.xmm + insn.rm * 32 : -1;
+    case 'U':
+      return S.xmm + insn.rm * 32;
+    case 'P':
+      return S.st + (insn.reg & 7) * 16;
+    case 'Q':
+      return insn.memory === undefined ? S.st + (insn.rm & 7) * 16 : -1;
+    case 'N':
+      return S.st + (insn.rm & 7) * 16;
+    default:
+      return -1;
   }
 }
 

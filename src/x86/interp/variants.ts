@@ -50,7 +50,13 @@ export function shapeOf(definition: Definition): Shape {
   const memoryOnly = specs.some((spec) => spec.where === 'M' || spec.where === 'O');
   const forced = definition.opcode.endsWith(' mem') ? 'mem' : definition.opcode.endsWith(' reg') ? 'reg' : undefined;
   const shape = {
-    sized: definition.sized === true || definition.string === true || definition.stack === true || definition.default64 === true || specs.some((spec) => 'vyz'.includes(spec.size) && spec.size !== '') || specs.some((spec) => spec.signed),
+    sized:
+      definition.sized === true ||
+      definition.string === true ||
+      definition.stack === true ||
+      definition.default64 === true ||
+      specs.some((spec) => 'vyz'.includes(spec.size) && spec.size !== '') ||
+      specs.some((spec) => spec.signed),
     memory: (rm.length > 0 && forced !== 'reg') || memoryOnly,
     register: !memoryOnly && !(rm.length > 0 && forced === 'mem'),
     offset: specs.some((spec) => spec.where === 'O'),
@@ -67,7 +73,11 @@ export function* variantsOf(definition: Definition): Generator<Variant> {
   for (const mode64 of contextual(definition) ? [true, false] : [true]) {
     for (const size of sizesOf(definition, shape, mode64)) {
       for (const stackBits of definition.stack === true ? (mode64 ? ([64] as const) : ([16, 32] as const)) : ([64] as const)) {
-        for (const addressBits of definition.string === true || definition.addressSized === true ? (mode64 ? ([32, 64] as const) : ([16, 32] as const)) : ([64] as const)) {
+        for (const addressBits of definition.string === true || definition.addressSized === true
+          ? mode64
+            ? ([32, 64] as const)
+            : ([16, 32] as const)
+          : ([64] as const)) {
           for (const rep of definition.string === true ? REPS : ([0] as const)) {
             for (const rm of rms) {
               yield { definition, size, rm, lock: false, stackBits, addressBits, rep, mode64 };

@@ -81,16 +81,47 @@ function fold(name: Op, args: readonly Value[]): Value | undefined {
   return resultType(name) === I64 ? constant64(value) : constant32(Number(BigInt.asIntN(32, value)));
 }
 
-const IDENTITY_ZERO = new Set<Op>(['i64_add', 'i64_sub', 'i64_or', 'i64_xor', 'i64_shl', 'i64_shr_u', 'i64_shr_s', 'i32_add', 'i32_sub', 'i32_or', 'i32_xor', 'i32_shl']);
+const IDENTITY_ZERO = new Set<Op>([
+  'i64_add',
+  'i64_sub',
+  'i64_or',
+  'i64_xor',
+  'i64_shl',
+  'i64_shr_u',
+  'i64_shr_s',
+  'i32_add',
+  'i32_sub',
+  'i32_or',
+  'i32_xor',
+  'i32_shl',
+]);
 const COMMUTATIVE_ZERO = new Set<Op>(['i64_add', 'i64_or', 'i64_xor', 'i32_add', 'i32_or', 'i32_xor']);
 
 const signed = (x: bigint): bigint => BigInt.asIntN(64, x);
 const FOLDS: Partial<Record<Op, (a: bigint, b: bigint) => bigint>> = {
-  i64_add: (a, b) => a + b, i64_sub: (a, b) => a - b, i64_and: (a, b) => a & b, i64_or: (a, b) => a | b, i64_xor: (a, b) => a ^ b,
-  i64_shl: (a, b) => a << (b & 63n), i64_shr_u: (a, b) => a >> (b & 63n), i64_shr_s: (a, b) => signed(a) >> (b & 63n), i64_mul: (a, b) => a * b,
-  i64_eq: (a, b) => (a === b ? 1n : 0n), i64_ne: (a, b) => (a !== b ? 1n : 0n), i64_eqz: (a) => (a === 0n ? 1n : 0n),
-  i64_extend8_s: (a) => BigInt.asIntN(8, a), i64_extend16_s: (a) => BigInt.asIntN(16, a), i64_extend32_s: (a) => BigInt.asIntN(32, a),
-  i32_wrap_i64: (a) => a, i64_extend_i32_u: (a) => a, i64_extend_i32_s: (a) => BigInt.asIntN(32, a),
-  i32_add: (a, b) => a + b, i32_sub: (a, b) => a - b, i32_and: (a, b) => a & b, i32_or: (a, b) => a | b, i32_eqz: (a) => (a === 0n ? 1n : 0n),
-  i32_eq: (a, b) => (a === b ? 1n : 0n), i32_ne: (a, b) => (a !== b ? 1n : 0n),
+  i64_add: (a, b) => a + b,
+  i64_sub: (a, b) => a - b,
+  i64_and: (a, b) => a & b,
+  i64_or: (a, b) => a | b,
+  i64_xor: (a, b) => a ^ b,
+  i64_shl: (a, b) => a << (b & 63n),
+  i64_shr_u: (a, b) => a >> (b & 63n),
+  i64_shr_s: (a, b) => signed(a) >> (b & 63n),
+  i64_mul: (a, b) => a * b,
+  i64_eq: (a, b) => (a === b ? 1n : 0n),
+  i64_ne: (a, b) => (a !== b ? 1n : 0n),
+  i64_eqz: (a) => (a === 0n ? 1n : 0n),
+  i64_extend8_s: (a) => BigInt.asIntN(8, a),
+  i64_extend16_s: (a) => BigInt.asIntN(16, a),
+  i64_extend32_s: (a) => BigInt.asIntN(32, a),
+  i32_wrap_i64: (a) => a,
+  i64_extend_i32_u: (a) => a,
+  i64_extend_i32_s: (a) => BigInt.asIntN(32, a),
+  i32_add: (a, b) => a + b,
+  i32_sub: (a, b) => a - b,
+  i32_and: (a, b) => a & b,
+  i32_or: (a, b) => a | b,
+  i32_eqz: (a) => (a === 0n ? 1n : 0n),
+  i32_eq: (a, b) => (a === b ? 1n : 0n),
+  i32_ne: (a, b) => (a !== b ? 1n : 0n),
 };

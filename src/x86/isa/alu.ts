@@ -44,8 +44,14 @@ function logic(op: (b: Emitter, a: Value, c: Value) => Value): Binary {
 }
 
 const OPERATIONS: readonly (readonly [name: string, semantics: Binary])[] = [
-  ['ADD', add], ['OR', logic((b, a, c) => b.or(a, c))], ['ADC', adc], ['SBB', sbb],
-  ['AND', logic((b, a, c) => b.and(a, c))], ['SUB', sub], ['XOR', logic((b, a, c) => b.xor(a, c))], ['CMP', cmp],
+  ['ADD', add],
+  ['OR', logic((b, a, c) => b.or(a, c))],
+  ['ADC', adc],
+  ['SBB', sbb],
+  ['AND', logic((b, a, c) => b.and(a, c))],
+  ['SUB', sub],
+  ['XOR', logic((b, a, c) => b.xor(a, c))],
+  ['CMP', cmp],
 ];
 
 /** The eight two-operand operations in their six encodings and three immediate groups. @spec SDM-2D table A-2 */
@@ -55,9 +61,16 @@ function arithmetic(): Definition[] {
     const form = (opcode: string, operands: string[], extra: Partial<Definition> = {}): Definition =>
       instruction({ name, opcode, operands, semantics, ...(name === 'CMP' ? {} : { lock: true }), ...extra });
     return [
-      form(hex(row), ['Eb', 'Gb']), form(hex(row + 1), ['Ev', 'Gv']), form(hex(row + 2), ['Gb', 'Eb']), form(hex(row + 3), ['Gv', 'Ev']),
-      form(hex(row + 4), ['AL', 'Ib']), form(hex(row + 5), ['rAX', 'Iz']),
-      form(`80 /${i}`, ['Eb', 'Ib']), form(`81 /${i}`, ['Ev', 'Iz']), form(`82 /${i}`, ['Eb', 'Ib'], { mode: 'legacy' }), form(`83 /${i}`, ['Ev', 'sIb']),
+      form(hex(row), ['Eb', 'Gb']),
+      form(hex(row + 1), ['Ev', 'Gv']),
+      form(hex(row + 2), ['Gb', 'Eb']),
+      form(hex(row + 3), ['Gv', 'Ev']),
+      form(hex(row + 4), ['AL', 'Ib']),
+      form(hex(row + 5), ['rAX', 'Iz']),
+      form(`80 /${i}`, ['Eb', 'Ib']),
+      form(`81 /${i}`, ['Ev', 'Iz']),
+      form(`82 /${i}`, ['Eb', 'Ib'], { mode: 'legacy' }),
+      form(`83 /${i}`, ['Ev', 'sIb']),
     ].map((definition) => (definition.operands![0]![0] === 'E' ? definition : withoutLock(definition)));
   });
 }

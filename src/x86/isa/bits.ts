@@ -38,7 +38,11 @@ function scan(forward: boolean): (b: Emitter, dst: Operand, src: Operand) => voi
   return (b, dst, src) => {
     const v = src.read();
     const zero = b.let(b.isZero(v));
-    b.if(zero, () => {}, () => dst.write(forward ? b.op('i64_ctz', v) : b.sub(b.const(63), b.op('i64_clz', v))));
+    b.if(
+      zero,
+      () => {},
+      () => dst.write(forward ? b.op('i64_ctz', v) : b.sub(b.const(63), b.op('i64_clz', v))),
+    );
     b.setZF(zero);
   };
 }
@@ -48,9 +52,7 @@ function count(trailing: boolean): (b: Emitter, dst: Operand, src: Operand) => v
   return (b, dst, src) => {
     const v = src.read();
     const bits = dst.bits;
-    const zeros = trailing
-      ? b.op('i64_ctz', bits === 64 ? v : b.or(v, b.const(1n << BigInt(bits))))
-      : b.sub(b.op('i64_clz', v), b.const(64 - bits));
+    const zeros = trailing ? b.op('i64_ctz', bits === 64 ? v : b.or(v, b.const(1n << BigInt(bits)))) : b.sub(b.op('i64_clz', v), b.const(64 - bits));
     const result = b.let(zeros);
     const zero = b.let(b.isZero(v));
     dst.write(result);
@@ -70,14 +72,22 @@ function cmpxchg(b: Emitter, dst: Operand, src: Operand): void {
   const desired = src.read();
   if (dst.kind === 'gpr') return cmpxchgRegister(b, dst, expected, desired);
   const { old } = dst.update((a) => b.select(b.eq(a, expected), desired, a));
-  b.if(b.eq(old, expected), () => {}, () => b.setReg(0, bits, old));
+  b.if(
+    b.eq(old, expected),
+    () => {},
+    () => b.setReg(0, bits, old),
+  );
   b.flagsSub(bits, expected, old, b.let(b.zext(b.sub(expected, old), bits)));
 }
 
 /** A destination register that is not replaced is not written at all: its upper half stays. */
 function cmpxchgRegister(b: Emitter, dst: Operand, expected: Value, desired: Value): void {
   const old = dst.read();
-  b.if(b.eq(old, expected), () => dst.write(desired), () => b.setReg(0, dst.bits, old));
+  b.if(
+    b.eq(old, expected),
+    () => dst.write(desired),
+    () => b.setReg(0, dst.bits, old),
+  );
   b.flagsSub(dst.bits, expected, old, b.let(b.zext(b.sub(expected, old), dst.bits)));
 }
 
@@ -97,10 +107,14 @@ function cmpxchg8b(b: Emitter, dst: Operand): void {
   const desired = b.let(b.or(b.reg(3, 32), b.shl(b.reg(1, 32), b.const(32))));
   const { old } = dst.update((a) => b.select(b.eq(a, expected), desired, a));
   const same = b.let(b.eq(old, expected));
-  b.if(same, () => {}, () => {
-    b.setReg(0, 32, old);
-    b.setReg(2, 32, b.shr(old, b.const(32)));
-  });
+  b.if(
+    same,
+    () => {},
+    () => {
+      b.setReg(0, 32, old);
+      b.setReg(2, 32, b.shr(old, b.const(32)));
+    },
+  );
   b.setZF(same);
 }
 
@@ -112,11 +126,15 @@ function cmpxchg16b(b: Emitter, dst: Operand): void {
   const old = dst.read();
   const [oldLow, oldHigh] = [b.let(b.lane('i64x2_extract_lane', 0, old)), b.let(b.lane('i64x2_extract_lane', 1, old))];
   const same = b.let(b.op('i32_and', b.eq(oldLow, low), b.eq(oldHigh, high)));
-  b.if(same, () => dst.write(b.vector(b.reg(3, 64), b.reg(1, 64))), () => {
-    dst.write(old);
-    b.setReg(0, 64, oldLow);
-    b.setReg(2, 64, oldHigh);
-  });
+  b.if(
+    same,
+    () => dst.write(b.vector(b.reg(3, 64), b.reg(1, 64))),
+    () => {
+      dst.write(old);
+      b.setReg(0, 64, oldLow);
+      b.setReg(2, 64, oldHigh);
+    },
+  );
   b.setZF(same);
 }
 
@@ -215,9 +233,10 @@ function addCarry(flag: 'CF' | 'OF'): (b: Emitter, dst: Operand, src: Operand) =
     const carry = b.bool(b.flag(flag));
     const sum = b.let(b.add(b.add(a, c), carry));
     const result = b.let(b.zext(sum, bits));
-    const out = bits === 64
-      ? b.op('i32_wrap_i64', b.shr(b.or(b.and(a, c), b.and(b.or(a, c), b.not(result))), b.const(63)))
-      : b.op('i32_wrap_i64', b.shr(sum, b.const(32)));
+    const out =
+      bits === 64
+        ? b.op('i32_wrap_i64', b.shr(b.or(b.and(a, c), b.and(b.or(a, c), b.not(result))), b.const(63)))
+        : b.op('i32_wrap_i64', b.shr(sum, b.const(32)));
     dst.write(result);
     const next = b.let(out);
     if (flag === 'CF') b.setCarryOverflow(next, other);
@@ -259,7 +278,14 @@ export const BITS: readonly Definition[] = [
   instruction({ name: 'CMPXCHG', opcode: '0F B1', operands: ['Ev', 'Gv'], lock: true, semantics: cmpxchg }),
   instruction({ name: 'XADD', opcode: '0F C0', operands: ['Eb', 'Gb'], lock: true, semantics: xadd }),
   instruction({ name: 'XADD', opcode: '0F C1', operands: ['Ev', 'Gv'], lock: true, semantics: xadd }),
-  instruction({ name: 'CMPXCHG8B', opcode: '0F C7 /1 mem', operands: ['Mc'], sized: true, lock: true, semantics: (b, dst) => (b.size === 64 ? cmpxchg16b(b, dst) : cmpxchg8b(b, dst)) }),
+  instruction({
+    name: 'CMPXCHG8B',
+    opcode: '0F C7 /1 mem',
+    operands: ['Mc'],
+    sized: true,
+    lock: true,
+    semantics: (b, dst) => (b.size === 64 ? cmpxchg16b(b, dst) : cmpxchg8b(b, dst)),
+  }),
   instruction({ name: 'ANDN', opcode: 'NP VEX 0F 38 F2', operands: ['Gy', 'By', 'Ey'], semantics: andn }),
   instruction({ name: 'BLSR', opcode: 'NP VEX 0F 38 F3 /1', operands: ['By', 'Ey'], semantics: bls('BLSR') }),
   instruction({ name: 'BLSMSK', opcode: 'NP VEX 0F 38 F3 /2', operands: ['By', 'Ey'], semantics: bls('BLSMSK') }),

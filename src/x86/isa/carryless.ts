@@ -7,8 +7,7 @@ function pclmulqdq(b: Emitter, dst: Operand, src: Operand, imm: Operand): void {
   const choice = b.let(imm.read());
   const c = src.read();
   const a = dst.read();
-  const chosen = (value: Value, bit: number): Value =>
-    b.let(b.select(b.ne(b.and(choice, b.const(bit)), b.const(0)), high(b, value), low(b, value)));
+  const chosen = (value: Value, bit: number): Value => b.let(b.select(b.ne(b.and(choice, b.const(bit)), b.const(0)), high(b, value), low(b, value)));
   dst.write(multiply64(b, chosen(a, 0x01), chosen(c, 0x10)));
 }
 

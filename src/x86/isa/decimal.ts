@@ -58,7 +58,11 @@ export const DECIMAL: readonly Definition[] = [
   instruction({ name: 'AAA', opcode: '37', mode: 'legacy', undefinedFlags: ['OF', 'SF', 'ZF', 'PF'], system: ({ state }) => asciiAdjust(state, 1) }),
   instruction({ name: 'AAS', opcode: '3F', mode: 'legacy', undefinedFlags: ['OF', 'SF', 'ZF', 'PF'], system: ({ state }) => asciiAdjust(state, -1) }),
   instruction({
-    name: 'AAM', opcode: 'D4', operands: ['Ib'], mode: 'legacy', undefinedFlags: ['OF', 'AF', 'CF'],
+    name: 'AAM',
+    opcode: 'D4',
+    operands: ['Ib'],
+    mode: 'legacy',
+    undefinedFlags: ['OF', 'AF', 'CF'],
     system: ({ state }, insn) => {
       const base = Number(insn.immediate & 0xffn);
       if (base === 0) throw new GuestException(VECTOR.DE);
@@ -68,12 +72,21 @@ export const DECIMAL: readonly Definition[] = [
     },
   }),
   instruction({
-    name: 'AAD', opcode: 'D5', operands: ['Ib'], mode: 'legacy', undefinedFlags: ['OF', 'AF', 'CF'],
+    name: 'AAD',
+    opcode: 'D5',
+    operands: ['Ib'],
+    mode: 'legacy',
+    undefinedFlags: ['OF', 'AF', 'CF'],
     system: ({ state }, insn) => {
       const al = (ax(state) + (ax(state) >> 8) * Number(insn.immediate & 0xffn)) & 0xff;
       setAx(state, al);
       setFlags(state, al, false, false);
     },
   }),
-  instruction({ name: 'SALC', opcode: 'D6', mode: 'legacy', system: ({ state }) => setAx(state, (ax(state) & 0xff00) | (state.rflags() & FLAG.CF ? 0xff : 0)) }),
+  instruction({
+    name: 'SALC',
+    opcode: 'D6',
+    mode: 'legacy',
+    system: ({ state }) => setAx(state, (ax(state) & 0xff00) | (state.rflags() & FLAG.CF ? 0xff : 0)),
+  }),
 ];

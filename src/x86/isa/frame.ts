@@ -62,7 +62,12 @@ function enter(cpu: SystemCpu, insn: Instruction): void {
   if (level > 0) push(frame);
   sp -= BigInt.asUintN(16, insn.immediate);
   // The new top of the stack must be writable.
-  cpu.mmu.probe(Number(BigInt.asIntN(32, stackLinear(cpu, insn, sp))), Number(BigInt.asIntN(32, stackLinear(cpu, insn, sp) >> 32n)), 1, cpu.mmu.privilege() | 1);
+  cpu.mmu.probe(
+    Number(BigInt.asIntN(32, stackLinear(cpu, insn, sp))),
+    Number(BigInt.asIntN(32, stackLinear(cpu, insn, sp) >> 32n)),
+    1,
+    cpu.mmu.privilege() | 1,
+  );
   const old = state.gpr(GPR.RBP);
   const framePart = BigInt.asUintN(insn.operandSize, frame);
   state.setGpr(GPR.RBP, insn.operandSize === 16 ? (old & ~0xffffn) | framePart : framePart);

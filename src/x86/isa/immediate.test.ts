@@ -45,10 +45,7 @@ function lower(definition: Definition, known: number | undefined): Code {
   return code;
 }
 
-function build(
-  definition: Definition,
-  immediates: readonly number[],
-): { memory: Uint8Array; run: (i: number) => void } {
+function build(definition: Definition, immediates: readonly number[]): { memory: Uint8Array; run: (i: number) => void } {
   const module = new ModuleBuilder();
   module.importSharedMemory('h', 'memory', { min: 1, max: 1 });
   [undefined, ...immediates].forEach((known, i) => {

@@ -27,4 +27,31 @@ import { SYSTEM_HOT } from './system-hot.ts';
 import { X87 } from './x87.ts';
 
 /** Every instruction there is. A position in this list is the definition's number. */
-export const DEFINITIONS: readonly Definition[] = [...ALU, ...MOVE, ...SHIFT, ...MULTIPLY, ...BITS, ...FLOW, ...STRING, ...FRAME, ...DECIMAL, ...SYSTEM, ...SYSTEM_HOT, ...X87, ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE4, ...MMX, ...STRING_COMPARE, ...AES, ...CARRYLESS, ...SHA, ...SSE_FLOAT, ...SSE_FLOAT_COMPARE, ...SSE_FLOAT_CONVERT, ...SSE_FLOAT_ROUND, ...SSE_FLOAT_MMX];
+export const DEFINITIONS: readonly Definition[] = [
+  ...ALU,
+  ...MOVE,
+  ...SHIFT,
+  ...MULTIPLY,
+  ...BITS,
+  ...FLOW,
+  ...STRING,
+  ...FRAME,
+  ...DECIMAL,
+  ...SYSTEM,
+  ...SYSTEM_HOT,
+  ...X87,
+  ...SSE_MOVE,
+  ...SSE_INTEGER,
+  ...SSE_SHUFFLE,
+  ...SSE4,
+  ...MMX,
+  ...STRING_COMPARE,
+  ...AES,
+  ...CARRYLESS,
+  ...SHA,
+  ...SSE_FLOAT,
+  ...SSE_FLOAT_COMPARE,
+  ...SSE_FLOAT_CONVERT,
+  ...SSE_FLOAT_ROUND,
+  ...SSE_FLOAT_MMX,
+];

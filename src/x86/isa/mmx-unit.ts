@@ -8,13 +8,7 @@ import type { Semantics } from './vector.ts';
  * The registers of MMX are the significands of the x87 registers. An instruction on them waits for pending x87 exceptions, and
  * leaves the stack top at 0 and all registers in use. @spec SDM-1 §9.5, §9.6
  */
-export function mmx(
-  name: string,
-  opcode: string,
-  operands: readonly string[],
-  semantics: Semantics,
-  more: Partial<Definition> = {},
-): Definition {
+export function mmx(name: string, opcode: string, operands: readonly string[], semantics: Semantics, more: Partial<Definition> = {}): Definition {
   return instruction({ name, opcode, operands, unit: 'mmx', semantics: onMmx(semantics), ...more });
 }
 

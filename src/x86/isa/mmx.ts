@@ -40,10 +40,7 @@ const shifts: Definition[] = SHIFTS.flatMap((row) => {
     const count = b.let(by.read());
     dst.write(low(b, shiftLanes(b, row, doubled(b, dst.read()), count)));
   };
-  return [
-    mmx(row.name, `NP ${row.opcode}`, ['Pq', 'Qq'], shifted),
-    mmx(row.name, `NP ${row.immediate} reg`, ['Nq', 'Ib'], shifted),
-  ];
+  return [mmx(row.name, `NP ${row.opcode}`, ['Pq', 'Qq'], shifted), mmx(row.name, `NP ${row.immediate} reg`, ['Nq', 'Ib'], shifted)];
 });
 
 function pshufw(b: Emitter, dst: Operand, src: Operand, imm: Operand): void {
@@ -103,12 +100,8 @@ export const MMX: readonly Definition[] = [
   mmx('MOVNTQ', 'NP 0F E7 mem', ['Mq', 'Pq'], move),
   mmx('MOVQ2DQ', 'F3 0F D6 reg', ['Vx', 'Nq'], (b, dst, src) => dst!.write(b.vector(src!.read(), b.const(0)))),
   mmx('MOVDQ2Q', 'F2 0F D6 reg', ['Pq', 'Uq'], move),
-  mmx(
-    'MASKMOVQ',
-    'NP 0F F7 reg',
-    ['Pq', 'Nq'],
-    (b, value, mask) => maskedStore(b, doubled(b, value!.read()), doubled(b, mask!.read()), 8),
-    { addressSized: true },
-  ),
+  mmx('MASKMOVQ', 'NP 0F F7 reg', ['Pq', 'Nq'], (b, value, mask) => maskedStore(b, doubled(b, value!.read()), doubled(b, mask!.read()), 8), {
+    addressSized: true,
+  }),
   instruction({ name: 'EMMS', opcode: 'NP 0F 77', unit: 'mmx', semantics: emms }),
 ];

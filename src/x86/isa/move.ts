@@ -39,7 +39,12 @@ function cmovs(): Definition[] {
 
 function setccs(): Definition[] {
   return CONDITIONS.map((condition, i) =>
-    instruction({ name: `SET${condition.toUpperCase()}`, opcode: `0F ${hex(0x90 + i)} /r`, operands: ['Eb'], semantics: (b, dst) => dst.write(b.bool(b.condition(condition))) }),
+    instruction({
+      name: `SET${condition.toUpperCase()}`,
+      opcode: `0F ${hex(0x90 + i)} /r`,
+      operands: ['Eb'],
+      semantics: (b, dst) => dst.write(b.bool(b.condition(condition))),
+    }),
   );
 }
 
@@ -110,7 +115,9 @@ export const MOVE: readonly Definition[] = [
   instruction({ name: 'MOVBE', opcode: '0F 38 F0 mem', operands: ['Gv', 'Mv'], semantics: movbe }),
   instruction({ name: 'MOVBE', opcode: '0F 38 F1 mem', operands: ['Mv', 'Gv'], semantics: movbe }),
   instruction({
-    name: 'XLAT', opcode: 'D7', addressSized: true,
+    name: 'XLAT',
+    opcode: 'D7',
+    addressSized: true,
     semantics: (b) => {
       const offset = b.zext(b.add(b.reg(3, 64), b.reg(0, 8)), b.addressBits);
       const sum = b.add(offset, b.sourceSegmentBase());
@@ -123,8 +130,12 @@ export const MOVE: readonly Definition[] = [
 function exchangeRegisters(b: Emitter, dst: Operand, src: Operand): void {
   const a = dst.read();
   const c = src.read();
-  b.if(b.sameRegister(dst, src), () => {}, () => {
-    dst.write(c);
-    src.write(a);
-  });
+  b.if(
+    b.sameRegister(dst, src),
+    () => {},
+    () => {
+      dst.write(c);
+      src.write(a);
+    },
+  );
 }

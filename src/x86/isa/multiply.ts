@@ -115,21 +115,24 @@ function idiv(b: Emitter, src: Operand): void {
 function divide128(b: Emitter, divisor: Value, signed: boolean): void {
   const low = b.reg(0, 64);
   const high = b.reg(2, 64);
-  const narrow = signed
-    ? b.op('i32_and', b.eq(high, b.sar(low, b.const(63))), b.ne(divisor, b.const(-1)))
-    : b.isZero(high);
-  b.if(narrow, () => {
-    const quotient = b.let(b.op(signed ? 'i64_div_s' : 'i64_div_u', low, divisor));
-    const remainder = b.let(b.op(signed ? 'i64_rem_s' : 'i64_rem_u', low, divisor));
-    writeQuotient(b, 64, quotient, remainder);
-  }, () => {
-    b.setField64(S.temp, low);
-    b.setField64(S.temp + 8, high);
-    b.setField64(S.temp + 16, divisor);
-    b.callHelper(signed ? 'divideSigned' : 'divideUnsigned');
-    divideError(b, b.ne(b.field64(S.temp + 16), b.const(0)));
-    writeQuotient(b, 64, b.field64(S.temp), b.field64(S.temp + 8));
-  }, true);
+  const narrow = signed ? b.op('i32_and', b.eq(high, b.sar(low, b.const(63))), b.ne(divisor, b.const(-1))) : b.isZero(high);
+  b.if(
+    narrow,
+    () => {
+      const quotient = b.let(b.op(signed ? 'i64_div_s' : 'i64_div_u', low, divisor));
+      const remainder = b.let(b.op(signed ? 'i64_rem_s' : 'i64_rem_u', low, divisor));
+      writeQuotient(b, 64, quotient, remainder);
+    },
+    () => {
+      b.setField64(S.temp, low);
+      b.setField64(S.temp + 8, high);
+      b.setField64(S.temp + 16, divisor);
+      b.callHelper(signed ? 'divideSigned' : 'divideUnsigned');
+      divideError(b, b.ne(b.field64(S.temp + 16), b.const(0)));
+      writeQuotient(b, 64, b.field64(S.temp), b.field64(S.temp + 8));
+    },
+    true,
+  );
 }
 
 /** MULX: the unsigned product without flags. */

@@ -27,8 +27,7 @@ export const SHIFTS: readonly ShiftRow[] = [
 /** Counts (i64) from the lane width on give 0, or the sign: WebAssembly would take them modulo the width. */
 export function shiftLanes(b: Emitter, { bits, op }: ShiftRow, value: Value, count: Value): Value {
   const name = `${({ 16: 'i16x8', 32: 'i32x4', 64: 'i64x2' } as const)[bits]}_${op}` as const;
-  const inside =
-    count.constant === undefined ? b.ltU(count, b.const(bits)) : b.i32(count.constant < BigInt(bits) ? 1 : 0);
+  const inside = count.constant === undefined ? b.ltU(count, b.const(bits)) : b.i32(count.constant < BigInt(bits) ? 1 : 0);
   if (op === 'shr_s') return b.simd(name, value, narrow(b, b.select(inside, count, b.const(bits - 1))));
   return b.select(inside, b.simd(name, value, narrow(b, count)), zero(b));
 }

@@ -100,7 +100,14 @@ const rcr: Shift = (b, bits, a, count) => {
 };
 
 const SHIFTS: readonly (readonly [name: string, shift: Shift, rotates: boolean])[] = [
-  ['ROL', rol, true], ['ROR', ror, true], ['RCL', rcl, true], ['RCR', rcr, true], ['SHL', shl, false], ['SHR', shr, false], ['SHL', shl, false], ['SAR', sar, false],
+  ['ROL', rol, true],
+  ['ROR', ror, true],
+  ['RCL', rcl, true],
+  ['RCR', rcr, true],
+  ['SHL', shl, false],
+  ['SHR', shr, false],
+  ['SHL', shl, false],
+  ['SAR', sar, false],
 ];
 
 /** Nothing but the destination's upper half changes when the masked count is 0; rotates leave SF ZF PF AF alone. */
@@ -110,14 +117,18 @@ function shifted(shift: Shift, rotates: boolean): (b: Emitter, dst: Operand, cou
     const count = by === undefined ? b.const(1) : b.let(b.and(by.read(), b.const(bits === 64 ? 63 : 31)));
     dst.touch();
     const a = dst.read();
-    b.if(b.isZero(count), () => dst.write(a), () => {
-      const { result, cf, of } = shift(b, bits, a, count);
-      const keepCf = b.let(cf);
-      const keepOf = b.let(of);
-      dst.write(result);
-      if (rotates) b.setCarryOverflow(keepCf, keepOf);
-      else b.flagsResult(bits, result, keepCf, keepOf);
-    });
+    b.if(
+      b.isZero(count),
+      () => dst.write(a),
+      () => {
+        const { result, cf, of } = shift(b, bits, a, count);
+        const keepCf = b.let(cf);
+        const keepOf = b.let(of);
+        dst.write(result);
+        if (rotates) b.setCarryOverflow(keepCf, keepOf);
+        else b.flagsResult(bits, result, keepCf, keepOf);
+      },
+    );
   };
 }
 
@@ -125,7 +136,14 @@ function shiftGroup(): Definition[] {
   return SHIFTS.flatMap(([name, shift, rotates], digit) => {
     const semantics = shifted(shift, rotates);
     const form = (opcode: string, operands: string[]): Definition => instruction({ name, opcode: `${opcode} /${digit}`, operands, semantics });
-    return [form('C0', ['Eb', 'Ib']), form('C1', ['Ev', 'Ib']), form('D0', ['Eb', '1']), form('D1', ['Ev', '1']), form('D2', ['Eb', 'CL']), form('D3', ['Ev', 'CL'])];
+    return [
+      form('C0', ['Eb', 'Ib']),
+      form('C1', ['Ev', 'Ib']),
+      form('D0', ['Eb', '1']),
+      form('D1', ['Ev', '1']),
+      form('D2', ['Eb', 'CL']),
+      form('D3', ['Ev', 'CL']),
+    ];
   });
 }
 
@@ -137,13 +155,17 @@ function double(left: boolean): (b: Emitter, dst: Operand, src: Operand, by: Ope
     const filler = src.read();
     dst.touch();
     const a = dst.read();
-    b.if(b.isZero(count), () => dst.write(a), () => {
-      const { result, cf } = left ? shiftLeftDouble(b, bits, a, filler, count) : shiftRightDouble(b, bits, a, filler, count);
-      const value = b.let(result);
-      const carry = b.let(cf);
-      dst.write(value);
-      b.flagsResult(bits, value, carry, xor32(b, top(b, value, bits), top(b, a, bits)));
-    });
+    b.if(
+      b.isZero(count),
+      () => dst.write(a),
+      () => {
+        const { result, cf } = left ? shiftLeftDouble(b, bits, a, filler, count) : shiftRightDouble(b, bits, a, filler, count);
+        const value = b.let(result);
+        const carry = b.let(cf);
+        dst.write(value);
+        b.flagsResult(bits, value, carry, xor32(b, top(b, value, bits), top(b, a, bits)));
+      },
+    );
   };
 }
 

@@ -6,8 +6,7 @@ import { ALL_LANES, callExact, guarded, type Lanes, readLanes, SD, SS, writeLane
 
 /** Predicates 0..3 for operands that are numbers: equal, less, less or equal, unordered; 4..7 are their opposites. @spec SDM-2A "CMPPS" */
 function compareNumbers(b: Emitter, lanes: Lanes, predicate: Value, a: Value, c: Value): Value {
-  const bit = (n: number) =>
-    b.simd('i32x4_splat', b.op('i32_sub', b.i32(0), b.op('i32_and', b.op('i32_shr_u', predicate, b.i32(n)), b.i32(1))));
+  const bit = (n: number) => b.simd('i32x4_splat', b.op('i32_sub', b.i32(0), b.op('i32_and', b.op('i32_shr_u', predicate, b.i32(n)), b.i32(1))));
   const low = b.let(bit(0));
   const equal = b.simd(`${lanes.shape}_eq`, a, c);
   const less = b.simd(`${lanes.shape}_lt`, a, c);

@@ -46,23 +46,14 @@ function narrow(lanes: Lanes, operands: readonly string[]): Definition {
 /** What conversions of `lanes` to integers of `bits` bits share: the rounded operand, and whether MXCSR stays as it is. */
 function rounded(b: Emitter, lanes: Lanes, bits: 32 | 64, a: Value, truncate: boolean): { value: Value; good: Value } {
   const value = b.let(b.simd(`${lanes.shape}_${truncate ? 'trunc' : 'nearest'}`, a));
-  const inRange = b.simd(
-    `${lanes.shape}_lt`,
-    b.simd(`${lanes.shape}_abs`, value),
-    allOf(b, lanes.width, 2 ** (bits - 1)),
-  );
+  const inRange = b.simd(`${lanes.shape}_lt`, b.simd(`${lanes.shape}_abs`, value), allOf(b, lanes.width, 2 ** (bits - 1)));
   const clean = every(b, lanes, b.simd('v128_and', inRange, notDenormal(b, lanes, a)));
   const exact = () => every(b, lanes, b.simd(`${lanes.shape}_eq`, value, a));
   return { value, good: unchanged(b, clean, exact, truncate ? 'own' : 'mxcsr') };
 }
 
 /** CVTPS2DQ, CVTPD2DQ and truncating. Two doubles give two integers and two zeros. */
-export function vectorToIntegers(
-  b: Emitter,
-  lanes: Lanes,
-  a: Value,
-  { count, truncate }: { count: number; truncate: boolean },
-): Value {
+export function vectorToIntegers(b: Emitter, lanes: Lanes, a: Value, { count, truncate }: { count: number; truncate: boolean }): Value {
   const { value, good } = rounded(b, lanes, 32, a, truncate);
   const fast = b.let(b.simd(lanes.width === 32 ? 'i32x4_trunc_sat_f32x4_s' : 'i32x4_trunc_sat_f64x2_s_zero', value));
   return guarded(b, fast, good, {
@@ -80,8 +71,7 @@ function toIntegers(lanes: Lanes, truncate: boolean, opcode: string): Definition
     opcode,
     operands: ['Vx', 'Wx'],
     unit: 'sse',
-    semantics: (b, dst, src) =>
-      writeLanes(b, dst!, vectorToIntegers(b, lanes, readLanes(b, src!), { count: lanes.count, truncate })),
+    semantics: (b, dst, src) => writeLanes(b, dst!, vectorToIntegers(b, lanes, readLanes(b, src!), { count: lanes.count, truncate })),
   });
 }
 
@@ -115,8 +105,7 @@ function toGeneral(lanes: Lanes, truncate: boolean): Definition {
 /** CVTDQ2PS on the first `count` lanes. Up to 2**24 integers are exact as singles. */
 export function integersToSingles(b: Emitter, a: Value, count: number): Value {
   const fast = b.let(b.simd('f32x4_convert_i32x4_s', a));
-  const small = () =>
-    every(b, PS, b.simd('i32x4_eq', a, b.simd('i32x4_shr_s', b.simd('i32x4_shl', a, b.i32(7)), b.i32(7))));
+  const small = () => every(b, PS, b.simd('i32x4_eq', a, b.simd('i32x4_shr_s', b.simd('i32x4_shl', a, b.i32(7)), b.i32(7))));
   const good = unchanged(b, b.i32(1), small, 'mxcsr');
   return guarded(b, fast, good, { operation: 'fromInteger', width: 32, count, a, immediate: b.i32(32) });
 }
@@ -141,11 +130,7 @@ function fromGeneral(lanes: Lanes): Definition {
       const shift = b.const(lanes.width === 64 ? 10 : 39);
       const good = unchanged(b, b.i32(1), () => b.eq(integer, b.sar(b.shl(integer, shift), shift)), 'mxcsr');
       const a = b.let(b.simd('i64x2_splat', integer));
-      writeLanes(
-        b,
-        dst!,
-        guarded(b, fast, good, { operation: 'fromInteger', width: bits, count: 1, a, immediate: b.i32(lanes.width) }),
-      );
+      writeLanes(b, dst!, guarded(b, fast, good, { operation: 'fromInteger', width: bits, count: 1, a, immediate: b.i32(lanes.width) }));
     },
   });
 }

@@ -66,13 +66,9 @@ function binary(apply: sse.SseBinary, odd = apply): Operation {
   };
 }
 
-function unary(
-  apply: (width: Width, a: bigint, immediate: number) => bigint,
-  to: (width: Width) => Width = (w) => w,
-): Operation {
+function unary(apply: (width: Width, a: bigint, immediate: number) => bigint, to: (width: Width) => Width = (w) => w): Operation {
   return ({ state, width, count, immediate }) => {
-    for (let lane = 0; lane < count; lane++)
-      set(state, to(width), lane, apply(width, get(state, S.sseA, width, lane), immediate));
+    for (let lane = 0; lane < count; lane++) set(state, to(width), lane, apply(width, get(state, S.sseA, width, lane), immediate));
   };
 }
 
@@ -107,25 +103,13 @@ const OPERATIONS = {
   }) as Operation,
   compare: (({ state, width, count, immediate }) => {
     for (let lane = 0; lane < count; lane++) {
-      const holds = sse.sseCompare(
-        env,
-        width,
-        immediate & 7,
-        get(state, S.sseA, width, lane),
-        get(state, S.sseB, width, lane),
-      );
+      const holds = sse.sseCompare(env, width, immediate & 7, get(state, S.sseA, width, lane), get(state, S.sseB, width, lane));
       set(state, width, lane, holds ? -1n : 0n);
     }
   }) as Operation,
   /** -1, 0, 1 or 2 (unordered); immediate 1 for quiet. */
   order: (({ state, width, immediate }) => {
-    const relation = sse.sseOrder(
-      env,
-      width,
-      get(state, S.sseA, width, 0),
-      get(state, S.sseB, width, 0),
-      immediate === 1,
-    );
+    const relation = sse.sseOrder(env, width, get(state, S.sseA, width, 0), get(state, S.sseB, width, 0), immediate === 1);
     state.set32(S.sseResult, relation);
   }) as Operation,
   dot: dotProduct as Operation,
@@ -147,9 +131,7 @@ function dotProduct({ state, width, count, immediate }: Lanes): void {
   let sums: readonly bigint[] = terms;
   while (sums.length > 1 && !sse.raisesXm(env)) {
     const previous = sums;
-    sums = Array.from({ length: previous.length / 2 }, (_, i) =>
-      sse.sseAdd(env, width, previous[2 * i]!, previous[2 * i + 1]!),
-    );
+    sums = Array.from({ length: previous.length / 2 }, (_, i) => sse.sseAdd(env, width, previous[2 * i]!, previous[2 * i + 1]!));
   }
   for (let lane = 0; lane < count; lane++) {
     if (((immediate >> lane) & 1) === 1) set(state, width, lane, sums[0]!);

@@ -18,8 +18,7 @@ const PE = 0x20;
 
 const SMALLEST = { 32: 2 ** -126, 64: 2 ** -1022 } as const;
 
-const and = (b: Emitter, first: Value, ...rest: Value[]): Value =>
-  rest.reduce((x, y) => b.simd('v128_and', x, y), first);
+const and = (b: Emitter, first: Value, ...rest: Value[]): Value => rest.reduce((x, y) => b.simd('v128_and', x, y), first);
 const or = (b: Emitter, x: Value, y: Value): Value => b.simd('v128_or', x, y);
 
 export function zero(b: Emitter): Value {

@@ -3,19 +3,7 @@ import { S } from '../state/layout.ts';
 import { type Definition, instruction } from './definition.ts';
 import { ordinary } from './sse-float.ts';
 import { every, unchanged } from './sse-float-guard.ts';
-import {
-  all,
-  allOf,
-  callExact,
-  guarded,
-  type Lanes,
-  PD,
-  PS,
-  readLanes,
-  SD,
-  SS,
-  writeLanes,
-} from './sse-float-lanes.ts';
+import { all, allOf, callExact, guarded, type Lanes, PD, PS, readLanes, SD, SS, writeLanes } from './sse-float-lanes.ts';
 
 /** ROUNDPS and so on; bit 2 of the immediate takes the rounding from MXCSR, bit 3 keeps PE from being raised. @spec SDM-2B "ROUNDSD" */
 function round(lanes: Lanes, opcode: string): Definition {
@@ -33,11 +21,7 @@ function round(lanes: Lanes, opcode: string): Definition {
       const fast = b.let(roundBy(b, lanes, mode, a));
       const exact = () => b.op('i32_or', bit(8), every(b, lanes, b.simd(`${lanes.shape}_eq`, fast, a)));
       const good = unchanged(b, ordinary(b, lanes, a), exact, 'own');
-      writeLanes(
-        b,
-        dst!,
-        guarded(b, fast, good, { operation: 'round', width: lanes.width, count: lanes.count, a, immediate }),
-      );
+      writeLanes(b, dst!, guarded(b, fast, good, { operation: 'round', width: lanes.width, count: lanes.count, a, immediate }));
     },
   });
 }

@@ -21,11 +21,7 @@ function replay(family: string, wanted: RegExp, step: number): number {
   for (const vector of recorded(family, wanted)) {
     if (vector.index % step !== 0) continue;
     count++;
-    assert.deepEqual(
-      compareResult(vector, executor.execute(vector)),
-      [],
-      `${vector.template.name}, case ${vector.index}`,
-    );
+    assert.deepEqual(compareResult(vector, executor.execute(vector)), [], `${vector.template.name}, case ${vector.index}`);
   }
   return count;
 }

@@ -64,15 +64,7 @@ function pattern(random: () => number, width: 32 | 64): bigint {
   const top = width === 64 ? 2047 : 255;
   const bias = top >> 1;
   const fraction = BigInt.asUintN(Number(digits), (BigInt(random()) << 32n) | BigInt(random()));
-  const fractions = [
-    0n,
-    1n,
-    fraction,
-    fraction,
-    (fraction >> (digits / 2n)) << (digits / 2n),
-    (1n << digits) - 1n,
-    1n << (digits - 1n),
-  ];
+  const fractions = [0n, 1n, fraction, fraction, (fraction >> (digits / 2n)) << (digits / 2n), (1n << digits) - 1n, 1n << (digits - 1n)];
   const exponents = [
     bias,
     bias + (random() % 8) - 4,
@@ -111,12 +103,7 @@ interface Comparison {
   readonly to?: 32 | 64;
 }
 
-function agrees(
-  name: ExactOperation,
-  bytes: readonly number[],
-  width: 32 | 64,
-  { cases, count, immediate = 0, unary = false, to = width }: Comparison,
-): void {
+function agrees(name: ExactOperation, bytes: readonly number[], width: 32 | 64, { cases, count, immediate = 0, unary = false, to = width }: Comparison): void {
   const random = randomness(width * 7919 + name.length + count);
   const what = encodeOperation(name, width, count);
   for (let i = 0; i < cases; i++) {

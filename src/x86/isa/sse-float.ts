@@ -65,18 +65,13 @@ function form(lanes: Lanes, name: string, opcode: string, semantics: LaneSemanti
 /** HADD, HSUB: neighbours of the first operand, then of the second. @spec SDM-2A "HADDPS" */
 function horizontal(name: 'add' | 'sub', opcode: string): Definition[] {
   return [PD, PS].map((lanes) =>
-    form(
-      lanes,
-      `H${name.toUpperCase()}${lanes.suffix}`,
-      `${lanes === PD ? '66' : 'F2'} 0F ${opcode}`,
-      (b, _, dst, src) => {
-        const c = readLanes(b, src);
-        const a = readLanes(b, dst);
-        const even = b.let(b.shuffle(everySecond(lanes, 0), a, c));
-        const odd = b.let(b.shuffle(everySecond(lanes, 1), a, c));
-        writeLanes(b, dst, compute(b, lanes, name, even, odd));
-      },
-    ),
+    form(lanes, `H${name.toUpperCase()}${lanes.suffix}`, `${lanes === PD ? '66' : 'F2'} 0F ${opcode}`, (b, _, dst, src) => {
+      const c = readLanes(b, src);
+      const a = readLanes(b, dst);
+      const even = b.let(b.shuffle(everySecond(lanes, 0), a, c));
+      const odd = b.let(b.shuffle(everySecond(lanes, 1), a, c));
+      writeLanes(b, dst, compute(b, lanes, name, even, odd));
+    }),
   );
 }
 

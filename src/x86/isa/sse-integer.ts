@@ -6,13 +6,9 @@ import { lanes, low, narrow, type PackedOp, packed, sse } from './vector.ts';
 
 /** Packed integers in XMM registers: SSE2 and SSSE3. */
 
-const arithmetic: Definition[] = [...PACKED, ...PACKED_HIGH].map(({ name, opcode, op }) =>
-  sse(name, `66 ${opcode}`, ['Vx', 'Wx'], packed(op)),
-);
+const arithmetic: Definition[] = [...PACKED, ...PACKED_HIGH].map(({ name, opcode, op }) => sse(name, `66 ${opcode}`, ['Vx', 'Wx'], packed(op)));
 
-const onlyXmm: Definition[] = PACKED_XMM.map(([name, opcode, op]) =>
-  sse(name, `66 ${opcode}`, ['Vx', 'Wx'], packed(op)),
-);
+const onlyXmm: Definition[] = PACKED_XMM.map(([name, opcode, op]) => sse(name, `66 ${opcode}`, ['Vx', 'Wx'], packed(op)));
 
 /** The count is the low 64 bits of the operand, all of which count. */
 const shifts: Definition[] = SHIFTS.flatMap((row) => [

@@ -30,10 +30,7 @@ const FULL = [
 
 const full: Definition[] = FULL.flatMap(([name, prefix, load, store, unaligned]) => {
   const more = unaligned ? ({ unaligned } as const) : {};
-  return [
-    sse(name, `${prefix} 0F ${load}`, ['Vx', 'Wx'], move, more),
-    sse(name, `${prefix} 0F ${store}`, ['Wx', 'Vx'], move, more),
-  ];
+  return [sse(name, `${prefix} 0F ${load}`, ['Vx', 'Wx'], move, more), sse(name, `${prefix} 0F ${store}`, ['Wx', 'Vx'], move, more)];
 });
 
 type Shuffle = readonly [name: string, opcode: string, lanes: readonly number[]];
@@ -51,12 +48,7 @@ const MASKS = [
 ] as const;
 
 /** Bytes whose mask has the top bit set go to DS:rDI. Each is stored by itself: the others may lie in a page that is not there. */
-export function maskedStore(
-  b: Emitter,
-  value: ReturnType<Operand['read']>,
-  mask: ReturnType<Operand['read']>,
-  bytes: number,
-): void {
+export function maskedStore(b: Emitter, value: ReturnType<Operand['read']>, mask: ReturnType<Operand['read']>, bytes: number): void {
   const offset = b.zext(b.reg(7, 64), b.addressBits);
   const sum = b.add(offset, b.sourceSegmentBase());
   const start = b.let(b.mode64 ? sum : b.zext(sum, 32));

@@ -69,10 +69,7 @@ function laneMask(b: Emitter, bytes: 2 | 4 | 8, bits: Value): Value {
     bytes,
     Array.from({ length: 16 / bytes }, (_, i) => 1 << i),
   );
-  const wide = b.simd(
-    'i64x2_splat',
-    b.mul(bits, b.const(bytes === 2 ? 0x0001_0001_0001_0001n : bytes === 4 ? 0x1_0000_0001n : 1n)),
-  );
+  const wide = b.simd('i64x2_splat', b.mul(bits, b.const(bytes === 2 ? 0x0001_0001_0001_0001n : bytes === 4 ? 0x1_0000_0001n : 1n)));
   const shape = ({ 2: 'i16x8', 4: 'i32x4', 8: 'i64x2' } as const)[bytes];
   return b.simd(`${shape}_ne`, b.simd('v128_and', wide, each), zero(b));
 }
@@ -171,9 +168,7 @@ function insertps(b: Emitter, dst: Operand, src: Operand, imm: Operand): void {
 }
 
 export const SSE4: readonly Definition[] = [
-  ...ARITHMETIC.map(([name, opcode, op]) =>
-    sse(name, `66 0F 38 ${opcode}`, ['Vx', 'Wx'], packed(typeof op === 'string' ? (b, a, c) => b.simd(op, a, c) : op)),
-  ),
+  ...ARITHMETIC.map(([name, opcode, op]) => sse(name, `66 0F 38 ${opcode}`, ['Vx', 'Wx'], packed(typeof op === 'string' ? (b, a, c) => b.simd(op, a, c) : op))),
   ...variableBlends,
   ...blends,
   ...extensions,

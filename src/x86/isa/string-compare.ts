@@ -16,10 +16,7 @@ const RESULT = { CF: 1, ZF: 2, SF: 4, OF: 8 } as const;
 
 type Output = 'index' | 'mask';
 
-function compareStrings(
-  explicit: boolean,
-  output: Output,
-): (b: Emitter, first: Operand, second: Operand, imm: Operand) => void {
+function compareStrings(explicit: boolean, output: Output): (b: Emitter, first: Operand, second: Operand, imm: Operand) => void {
   return (b, first, second, imm) => {
     const c = second.read();
     passVectors(b, first.read(), c);
@@ -72,10 +69,7 @@ export function runCompareStrings(state: CpuState): void {
   state.set32(S.temp, indexOf(bits, count, (control & 0x40) !== 0));
   state.set32(
     S.temp + 8,
-    (bits !== 0 ? RESULT.CF : 0) |
-      (lengths.second < count ? RESULT.ZF : 0) |
-      (lengths.first < count ? RESULT.SF : 0) |
-      ((bits & 1) !== 0 ? RESULT.OF : 0),
+    (bits !== 0 ? RESULT.CF : 0) | (lengths.second < count ? RESULT.ZF : 0) | (lengths.first < count ? RESULT.SF : 0) | ((bits & 1) !== 0 ? RESULT.OF : 0),
   );
   storeMask(state, bits, (control & 0x40) === 0 ? 0 : 16 / count);
 }

@@ -66,31 +66,51 @@ function popfHot(b: Emitter): void {
   const opens = b.op('i32_and', any(b, changed, FLAG.IF), b.op('i32_or', b.op('i32_eqz', privileged), any(b, popped, FLAG.IF)));
   const waits = b.op('i32_ne', b.field32(S.attention), b.i32(0));
   const slow = b.op('i32_or', special, b.op('i32_and', opens, b.op('i32_or', b.op('i32_eqz', privileged), waits)));
-  b.if(slow, () => b.slowPath(), () => {
-    b.dropStack(b.size / 8);
-    const mask = b.i32(FLAG.DF | FLAG.NT | FLAG.ID | FLAG.IF);
-    const kept = b.op('i32_and', old, b.i32(~(FLAG.DF | FLAG.NT | FLAG.ID | FLAG.IF | FLAG.RF)));
-    setRflags(b, popped, b.let(b.op('i32_or', kept, b.op('i32_and', popped, mask))));
-  }, false);
+  b.if(
+    slow,
+    () => b.slowPath(),
+    () => {
+      b.dropStack(b.size / 8);
+      const mask = b.i32(FLAG.DF | FLAG.NT | FLAG.ID | FLAG.IF);
+      const kept = b.op('i32_and', old, b.i32(~(FLAG.DF | FLAG.NT | FLAG.ID | FLAG.IF | FLAG.RF)));
+      setRflags(b, popped, b.let(b.op('i32_or', kept, b.op('i32_and', popped, mask))));
+    },
+    false,
+  );
 }
 
 function cliHot(b: Emitter): void {
-  b.if(aboveIopl(b), () => b.slowPath(), () => b.setOtherFlags(b.op('i32_and', b.otherFlags(), b.i32(~FLAG.IF))), false);
+  b.if(
+    aboveIopl(b),
+    () => b.slowPath(),
+    () => b.setOtherFlags(b.op('i32_and', b.otherFlags(), b.i32(~FLAG.IF))),
+    false,
+  );
 }
 
 /** Nothing waits: then the shadow of STI cannot be seen, since new interrupts are taken between blocks only. */
 function stiHot(b: Emitter): void {
   const slow = b.op('i32_or', aboveIopl(b), b.op('i32_ne', b.field32(S.attention), b.i32(0)));
-  b.if(slow, () => b.slowPath(), () => b.setOtherFlags(b.op('i32_or', b.otherFlags(), b.i32(FLAG.IF))), false);
+  b.if(
+    slow,
+    () => b.slowPath(),
+    () => b.setOtherFlags(b.op('i32_or', b.otherFlags(), b.i32(FLAG.IF))),
+    false,
+  );
 }
 
 function swapgsHot(b: Emitter): void {
-  b.if(b.field32(S.cpl), () => b.slowPath(), () => {
-    const base = S.segBase + SEG.GS * 8;
-    const old = b.field64(base);
-    b.setField64(base, b.field64(MSR_SLOT.KERNEL_GS_BASE));
-    b.setField64(MSR_SLOT.KERNEL_GS_BASE, old);
-  }, false);
+  b.if(
+    b.field32(S.cpl),
+    () => b.slowPath(),
+    () => {
+      const base = S.segBase + SEG.GS * 8;
+      const old = b.field64(base);
+      b.setField64(base, b.field64(MSR_SLOT.KERNEL_GS_BASE));
+      b.setField64(MSR_SLOT.KERNEL_GS_BASE, old);
+    },
+    false,
+  );
 }
 
 /** Flat 64-bit code and flat data segments; @spec SDM-2B "SYSCALL" */
@@ -123,16 +143,21 @@ function syscallHot(b: Emitter): void {
   // With AC kept and SMAP on, the supervisor sees another view.
   const otherView = b.op('i32_and', any(b, kept, FLAG.AC), any(b, b.field32(S.cr4), CR4.SMAP));
   const disabled = b.op('i32_eqz', b.op('i32_and', b.field32(S.efer), b.i32(EFER.SCE)));
-  b.if(or32(b, stepped, otherView, disabled), () => b.slowPath(), () => {
-    const flags = rflags(b);
-    b.setReg(GPR.RCX, 64, b.nextRip());
-    b.setReg(11, 64, flags);
-    const selector = b.let(b.op('i32_and', b.field32(MSR_SLOT.STAR + 4), b.i32(0xfffc)));
-    setFlatSegments(b, selector, b.let(b.op('i32_add', selector, b.i32(8))), 0);
-    const masked = b.let(b.op('i32_and', low(b, flags), b.op('i32_xor', mask, b.i32(-1))));
-    setRflags(b, masked, b.let(or32(b, b.op('i32_and', kept, b.i32(~FLAG.RF)), b.i32(FLAG.fixed))));
-    b.jumpIndirect(b.field64(MSR_SLOT.LSTAR), 'jump');
-  }, false);
+  b.if(
+    or32(b, stepped, otherView, disabled),
+    () => b.slowPath(),
+    () => {
+      const flags = rflags(b);
+      b.setReg(GPR.RCX, 64, b.nextRip());
+      b.setReg(11, 64, flags);
+      const selector = b.let(b.op('i32_and', b.field32(MSR_SLOT.STAR + 4), b.i32(0xfffc)));
+      setFlatSegments(b, selector, b.let(b.op('i32_add', selector, b.i32(8))), 0);
+      const masked = b.let(b.op('i32_and', low(b, flags), b.op('i32_xor', mask, b.i32(-1))));
+      setRflags(b, masked, b.let(or32(b, b.op('i32_and', kept, b.i32(~FLAG.RF)), b.i32(FLAG.fixed))));
+      b.jumpIndirect(b.field64(MSR_SLOT.LSTAR), 'jump');
+    },
+    false,
+  );
 }
 
 /** RFLAGS bits that SYSRET takes from R11, apart from the arithmetic ones. */
@@ -145,13 +170,18 @@ function sysretHot(b: Emitter): void {
   const disabled = b.op('i32_eqz', b.op('i32_and', b.field32(S.efer), b.i32(EFER.SCE)));
   const waits = b.op('i32_ne', b.field32(S.attention), b.i32(0));
   const slow = or32(b, b.op('i32_ne', b.field32(S.cpl), b.i32(0)), disabled, b.op('i32_eqz', canonical), any(b, flags, FLAG.TF), waits);
-  b.if(b.size === 64 ? slow : b.i32(1), () => b.slowPath(), () => {
-    const star = b.let(b.op('i32_shr_u', b.field32(MSR_SLOT.STAR + 4), b.i32(16)));
-    const selector = (offset: number): Value => b.let(b.op('i32_or', b.op('i32_add', star, b.i32(offset)), b.i32(3)));
-    setFlatSegments(b, selector(16), selector(8), 3);
-    setRflags(b, flags, b.let(b.op('i32_or', b.op('i32_and', flags, b.i32(SYSRET_OTHERS)), b.i32(FLAG.fixed))));
-    b.jumpIndirect(target, 'jump');
-  }, false);
+  b.if(
+    b.size === 64 ? slow : b.i32(1),
+    () => b.slowPath(),
+    () => {
+      const star = b.let(b.op('i32_shr_u', b.field32(MSR_SLOT.STAR + 4), b.i32(16)));
+      const selector = (offset: number): Value => b.let(b.op('i32_or', b.op('i32_add', star, b.i32(offset)), b.i32(3)));
+      setFlatSegments(b, selector(16), selector(8), 3);
+      setRflags(b, flags, b.let(b.op('i32_or', b.op('i32_and', flags, b.i32(SYSRET_OTHERS)), b.i32(FLAG.fixed))));
+      b.jumpIndirect(target, 'jump');
+    },
+    false,
+  );
 }
 
 export const SYSTEM_HOT: readonly Definition[] = [

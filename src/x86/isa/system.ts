@@ -1,21 +1,7 @@
 import { SEG } from '../state/layout.ts';
 import { clts, invlpg, invpcid, lmsw, readControl, smsw, writeControl } from '../system/control.ts';
 import { readDebug, writeDebug } from '../system/debug.ts';
-import {
-  arpl,
-  lar,
-  lgdt,
-  lidt,
-  lldt,
-  lsl,
-  ltr,
-  sgdt,
-  sidt,
-  sldt,
-  str,
-  verr,
-  verw,
-} from '../system/descriptor-tables.ts';
+import { arpl, lar, lgdt, lidt, lldt, lsl, ltr, sgdt, sidt, sldt, str, verr, verw } from '../system/descriptor-tables.ts';
 import { cli, popf, pushf, sti } from '../system/flags.ts';
 import { rdmsr, wrmsr } from '../system/msr-access.ts';
 import { inPort, inString, outPort, outString } from '../system/port-io.ts';
@@ -81,9 +67,7 @@ const TABLES = [
   instruction({ name: 'SMSW', opcode: '0F 01 /4', system: P.withUmip(smsw) }),
   instruction({ name: 'LMSW', opcode: '0F 01 /6', ends: true, system: lmsw }),
   instruction({ name: 'INVLPG', opcode: '0F 01 /7 mem', ends: true, system: invlpg }),
-  ...[0, 1, 2, 3, 5, 7].map((digit) =>
-    instruction({ name: 'group 7', opcode: `0F 01 /${digit} reg`, system: P.group7Register }),
-  ),
+  ...[0, 1, 2, 3, 5, 7].map((digit) => instruction({ name: 'group 7', opcode: `0F 01 /${digit} reg`, system: P.group7Register })),
   instruction({ name: 'LAR', opcode: '0F 02 /r', system: lar }),
   instruction({ name: 'LSL', opcode: '0F 03 /r', system: lsl }),
   instruction({ name: 'ARPL', opcode: '63 /r', mode: 'legacy', system: arpl }),
@@ -161,14 +145,4 @@ const UNDEFINED = [
 ];
 
 /** Instructions of the system: rare, or never worth generated code. */
-export const SYSTEM: readonly Definition[] = [
-  ...FLAGS,
-  ...CALLS,
-  ...CONTROL,
-  ...TABLES,
-  ...SEGMENTS,
-  ...FAR,
-  ...PORTS,
-  ...STATE,
-  ...UNDEFINED,
-];
+export const SYSTEM: readonly Definition[] = [...FLAGS, ...CALLS, ...CONTROL, ...TABLES, ...SEGMENTS, ...FAR, ...PORTS, ...STATE, ...UNDEFINED];

@@ -13,13 +13,7 @@ export interface Unaligned {
 }
 
 /** An SSE instruction. Its 16-byte memory operand has to be aligned unless the form says otherwise. @spec SDM-1 §4.6.4 */
-export function sse(
-  name: string,
-  opcode: string,
-  operands: readonly string[],
-  semantics: Semantics,
-  more: Partial<Definition & Unaligned> = {},
-): Definition {
+export function sse(name: string, opcode: string, operands: readonly string[], semantics: Semantics, more: Partial<Definition & Unaligned> = {}): Definition {
   const { unaligned, ...rest } = more;
   return instruction({
     name,

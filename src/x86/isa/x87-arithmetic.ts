@@ -71,13 +71,7 @@ function memoryForm(name: string, opcode: string, apply: BinaryOperation, fetch:
   return instruction({ name, opcode, unit: 'x87', system });
 }
 
-function registerForm(
-  name: string,
-  opcode: string,
-  apply: BinaryOperation,
-  toOther: boolean,
-  pops: number,
-): Definition {
+function registerForm(name: string, opcode: string, apply: BinaryOperation, toOther: boolean, pops: number): Definition {
   const system = (cpu: SystemCpu, insn: Instruction): void => {
     const state = begin(cpu);
     recordPointers(cpu, insn);
@@ -147,10 +141,7 @@ export function fprem(cpu: SystemCpu, nearest: boolean): void {
   writeSt(state, 0, result);
   raise(state, env.flags, false);
   if (quotient === NO_QUOTIENT) return;
-  const codes =
-    quotient === PARTIAL
-      ? FSW.C2
-      : (quotient & 4 ? FSW.C0 : 0) | (quotient & 2 ? FSW.C3 : 0) | (quotient & 1 ? FSW.C1 : 0);
+  const codes = quotient === PARTIAL ? FSW.C2 : (quotient & 4 ? FSW.C0 : 0) | (quotient & 2 ? FSW.C3 : 0) | (quotient & 1 ? FSW.C1 : 0);
   setCodes(state, FSW.C0 | FSW.C1 | FSW.C2 | FSW.C3, codes);
 }
 

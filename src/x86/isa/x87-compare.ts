@@ -8,21 +8,7 @@ import { ud } from '../system/exception.ts';
 import type { SystemCpu } from '../system/system-cpu.ts';
 import { type Definition, instruction } from './definition.ts';
 import { type Fetch, fetchF32, fetchF64, fetchInteger, fetchZero } from './x87-operand.ts';
-import {
-  begin,
-  CONDITION_CODES,
-  env,
-  FSW,
-  isEmpty,
-  operand,
-  pop,
-  raise,
-  readSt,
-  recordPointers,
-  setCodes,
-  st0,
-  stopped,
-} from './x87-unit.ts';
+import { begin, CONDITION_CODES, env, FSW, isEmpty, operand, pop, raise, readSt, recordPointers, setCodes, st0, stopped } from './x87-unit.ts';
 
 const MEMORY: readonly { byte: string; name: string; fetch: Fetch }[] = [
   { byte: 'D8', name: 'FCOM', fetch: fetchF32 },
@@ -33,15 +19,9 @@ const MEMORY: readonly { byte: string; name: string; fetch: Fetch }[] = [
 
 /** Comparisons that set condition codes or RFLAGS. @spec SDM-2A "FCOM/FCOMP/FCOMPP" */
 export const X87_COMPARE: readonly Definition[] = [
-  ...MEMORY.flatMap(({ byte, name, fetch }) => [
-    memoryForm(name, `${byte} /2 mem`, fetch, 0),
-    memoryForm(`${name}P`, `${byte} /3 mem`, fetch, 1),
-  ]),
+  ...MEMORY.flatMap(({ byte, name, fetch }) => [memoryForm(name, `${byte} /2 mem`, fetch, 0), memoryForm(`${name}P`, `${byte} /3 mem`, fetch, 1)]),
   // DC D0+i, DC D8+i and DE D0+i are undocumented doubles of FCOM and FCOMP.
-  ...['D8', 'DC'].flatMap((byte) => [
-    registerForm('FCOM', `${byte} /2 reg`, false, 0),
-    registerForm('FCOMP', `${byte} /3 reg`, false, 1),
-  ]),
+  ...['D8', 'DC'].flatMap((byte) => [registerForm('FCOM', `${byte} /2 reg`, false, 0), registerForm('FCOMP', `${byte} /3 reg`, false, 1)]),
   registerForm('FCOMP', 'DE /2 reg', false, 1),
   registerForm('FCOMPP', 'DE /3 reg', false, 2, 1),
   registerForm('FUCOM', 'DD /4 reg', true, 0),

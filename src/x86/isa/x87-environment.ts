@@ -158,8 +158,7 @@ function readEnvironment(cpu: SystemCpu, insn: Instruction, at: bigint): Environ
   if (!isReal(cpu.state)) {
     return { ...status, fip: words[3], fop: wide ? Number((words[4] >> 16n) & 0x7ffn) : 0, fdp: words[5] };
   }
-  const pointer = (low: bigint, high: bigint): bigint =>
-    (low & 0xffffn) | (((high >> 12n) & (wide ? 0xffffn : 0xfn)) << 16n);
+  const pointer = (low: bigint, high: bigint): bigint => (low & 0xffffn) | (((high >> 12n) & (wide ? 0xffffn : 0xfn)) << 16n);
   return {
     ...status,
     fip: pointer(words[3], words[4]),

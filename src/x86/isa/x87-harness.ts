@@ -85,9 +85,7 @@ const byEncoding = new Map(X87.map((definition) => [definition.opcode, definitio
 /** The definition an encoding belongs to. @throws when there is none, which is #UD */
 export function find(opcode: number, modrm: number): Definition {
   const byte = opcode.toString(16).toUpperCase();
-  const definition = byEncoding.get(
-    opcode === 0x9b ? '9B' : `${byte} /${(modrm >> 3) & 7} ${modrm < 0xc0 ? 'mem' : 'reg'}`,
-  );
+  const definition = byEncoding.get(opcode === 0x9b ? '9B' : `${byte} /${(modrm >> 3) & 7} ${modrm < 0xc0 ? 'mem' : 'reg'}`);
   if (definition === undefined) throw new UndefinedEncoding(`Cannot find ${byte} ${modrm.toString(16)}: not defined`);
   return definition;
 }

@@ -51,9 +51,7 @@ export const X87_LOAD: readonly Definition[] = [
   instruction({ name: 'FSTP', opcode: 'DF /3 reg', unit: 'x87', system: storeRegister(1) }),
   instruction({ name: 'FSTPNCE', opcode: 'D9 /3 reg', unit: 'x87', system: storeAnything }),
   // DD C8+i and DF C8+i are undocumented doubles of FXCH.
-  ...['D9', 'DD', 'DF'].map((byte) =>
-    instruction({ name: 'FXCH', opcode: `${byte} /1 reg`, unit: 'x87', system: exchange }),
-  ),
+  ...['D9', 'DD', 'DF'].map((byte) => instruction({ name: 'FXCH', opcode: `${byte} /1 reg`, unit: 'x87', system: exchange })),
   ...CONDITIONS.flatMap(([condition, flags], ext) => [
     instruction({ name: `FCMOV${condition}`, opcode: `DA /${ext} reg`, unit: 'x87', system: move(flags, true) }),
     instruction({ name: `FCMOVN${condition}`, opcode: `DB /${ext} reg`, unit: 'x87', system: move(flags, false) }),

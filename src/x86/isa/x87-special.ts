@@ -11,19 +11,7 @@ import { fprem, frndint, fscale, fsqrt, fxtract } from './x87-arithmetic.ts';
 import { ftst, fxam } from './x87-compare.ts';
 import { bitsOf } from './x87-load.ts';
 import { f2xm1, fcos, fpatan, fptan, fsin, fsincos, fyl2x, fyl2xp1 } from './x87-transcendental.ts';
-import {
-  begin,
-  canPush,
-  env,
-  isEmpty,
-  push,
-  raise,
-  recordPointers,
-  result,
-  rotate,
-  setStBits,
-  underflow,
-} from './x87-unit.ts';
+import { begin, canPush, env, isEmpty, push, raise, recordPointers, result, rotate, setStBits, underflow } from './x87-unit.ts';
 
 /** An instruction without operands, which the last three bits of its second byte choose. */
 type Single = (cpu: SystemCpu) => void;

@@ -3,23 +3,7 @@ import { copy, type Float, KIND, setFinite, TOP_BIT } from '../softfloat/float.t
 import { exp2Minus1, yLog2, yLog2Plus1 } from '../softfloat/logarithm.ts';
 import { atan2, cos, outOfRange, sin, tan } from '../softfloat/trigonometry.ts';
 import type { SystemCpu } from '../system/system-cpu.ts';
-import {
-  canPush,
-  deliver,
-  env,
-  FSW,
-  isEmpty,
-  other,
-  push,
-  raise,
-  readSt,
-  result,
-  setCodes,
-  st0,
-  stopped,
-  underflow,
-  writeSt,
-} from './x87-unit.ts';
+import { canPush, deliver, env, FSW, isEmpty, other, push, raise, readSt, result, setCodes, st0, stopped, underflow, writeSt } from './x87-unit.ts';
 
 /**
  * Transcendental instructions. Results are the exact value rounded once as FCW.RC says; processors are allowed, and use, an

@@ -116,9 +116,7 @@ function trapOf({ opcode, modrm }: X87Vector): number {
 
 function describe({ opcode, modrm, before }: X87Vector): string {
   const top = (before.fsw >> 11) & 7;
-  const [a, b] = [before.st[top]!, before.st[(top + 1) & 7]!].map(
-    ({ sig, signExponent }) => `${signExponent.toString(16)}:${sig.toString(16)}`,
-  );
+  const [a, b] = [before.st[top]!, before.st[(top + 1) & 7]!].map(({ sig, signExponent }) => `${signExponent.toString(16)}:${sig.toString(16)}`);
   const words = [opcode, modrm, before.fcw, before.fsw, before.ftw].map((word) => word.toString(16)).join(' ');
   return `${words} ST0=${a} ST1=${b} memory=${[...before.memory].map((byte) => byte.toString(16)).join(' ')} (${nameOf(opcode, modrm)})`;
 }

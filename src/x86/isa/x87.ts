@@ -7,11 +7,4 @@ import { X87_SPECIAL } from './x87-special.ts';
 import { X87_STORE } from './x87-store.ts';
 
 /** The x87 instructions: opcodes D8 to DF, and FWAIT. MMX, EMMS and FXSAVE are elsewhere. @spec SDM-2D table A-7 */
-export const X87: readonly Definition[] = [
-  ...X87_BASIC,
-  ...X87_COMPARE,
-  ...X87_CONTROL,
-  ...X87_LOAD,
-  ...X87_SPECIAL,
-  ...X87_STORE,
-];
+export const X87: readonly Definition[] = [...X87_BASIC, ...X87_COMPARE, ...X87_CONTROL, ...X87_LOAD, ...X87_SPECIAL, ...X87_STORE];

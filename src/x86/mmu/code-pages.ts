@@ -38,10 +38,7 @@ export class CodePages {
     const slot = slotOf(physical);
     if (slot >= this.#chunks.length || this.#isClean(slot)) return false;
     const end = physical + length;
-    return (
-      (this.#chunks[slot]! & chunkMask(physical, end, 0)) !== 0 ||
-      (this.#chunks[slot + 1]! & chunkMask(physical, end, 32)) !== 0
-    );
+    return (this.#chunks[slot]! & chunkMask(physical, end, 0)) !== 0 || (this.#chunks[slot + 1]! & chunkMask(physical, end, 32)) !== 0;
   }
 
   /** Bytes were written, by a CPU or a device; drops the code of each page where they touch it. */

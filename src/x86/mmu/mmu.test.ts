@@ -104,10 +104,7 @@ test('a store across two pages changes both only when committed', () => {
   new DataView(cpu.ram.buffer).setBigUint64(at, 0x1122_3344_5566_7788n, true);
   assert.equal(cpu.ram.getUint32(FRAME + 0xffc, true), 0);
   cpu.mmu.commitStore(8);
-  assert.deepEqual(
-    [cpu.ram.getUint32(FRAME + 0xffc, true), cpu.ram.getUint32(FRAME + 0x2000, true)],
-    [0x5566_7788, 0x1122_3344],
-  );
+  assert.deepEqual([cpu.ram.getUint32(FRAME + 0xffc, true), cpu.ram.getUint32(FRAME + 0x2000, true)], [0x5566_7788, 0x1122_3344]);
 });
 
 test('a store across pages into a read-only one faults before anything is written', () => {
@@ -265,10 +262,7 @@ test('the user jump cache and tables follow CPL', () => {
   const kernel = [cpu.state.get32(S.tlb), cpu.state.get32(S.jumpCache)];
   cpu.state.set32(S.cpl, 3);
   cpu.mmu.selectView();
-  assert.deepEqual(
-    [cpu.state.get32(S.tlb) - kernel[0]!, cpu.state.get32(S.jumpCache) - kernel[1]!],
-    [2 * TLB_TABLE, 4096 * 16],
-  );
+  assert.deepEqual([cpu.state.get32(S.tlb) - kernel[0]!, cpu.state.get32(S.jumpCache) - kernel[1]!], [2 * TLB_TABLE, 4096 * 16]);
 });
 
 test('INVLPG drops a 1 GiB page it names, and leaves one it does not', () => {

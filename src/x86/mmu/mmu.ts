@@ -358,9 +358,7 @@ export class Mmu {
 
   /** Generated code changes views too: S.tlb says which is in use. */
   #viewOf(access: number): number {
-    return (access & ACCESS.implicit) !== 0
-      ? TLB_VIEW.supervisor
-      : (this.#i32[S.tlb >> 2]! - this.#engine - ENGINE.tlb) / (2 * TLB_TABLE);
+    return (access & ACCESS.implicit) !== 0 ? TLB_VIEW.supervisor : (this.#i32[S.tlb >> 2]! - this.#engine - ENGINE.tlb) / (2 * TLB_TABLE);
   }
 
   #protect(page: number): void {

@@ -2,15 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { S } from '../state/layout.ts';
 import { FLAG } from '../state/state.ts';
-import {
-  AT,
-  enterLongMode,
-  enterProtectedMode,
-  halves,
-  RAM_BYTES,
-  type TestCpu,
-  testCpu,
-} from '../system/system-harness.ts';
+import { AT, enterLongMode, enterProtectedMode, halves, RAM_BYTES, type TestCpu, testCpu } from '../system/system-harness.ts';
 
 const READ = 0;
 const WRITE = 1;
@@ -139,11 +131,7 @@ for (const { name, entry, access, control, ac, code } of MATRIX) {
     if (ac === true) cpu.state.set32(S.flags, cpu.state.get32(S.flags) | FLAG.AC);
     const physical = walk(cpu, PAGE + 0x123n, access);
     assert.equal(physical, code === 'ok' ? FRAME + 0x123 : -1);
-    if (code !== 'ok')
-      assert.deepEqual(
-        [cpu.mmu.walker.faultVector, cpu.mmu.walker.faultCode, cpu.mmu.walker.faultLow],
-        [14, code, 0x40_0123],
-      );
+    if (code !== 'ok') assert.deepEqual([cpu.mmu.walker.faultVector, cpu.mmu.walker.faultCode, cpu.mmu.walker.faultLow], [14, code, 0x40_0123]);
   });
 }
 

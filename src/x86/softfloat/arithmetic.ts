@@ -174,15 +174,7 @@ function fmaNaN(env: FloatEnvironment, a: Float, b: Float, c: Float, out: Float)
   } else propagateOne(env, c, out);
 }
 
-function addProduct(
-  env: FloatEnvironment,
-  format: Format,
-  sign: number,
-  a: Float,
-  b: Float,
-  c: Float,
-  out: Float,
-): void {
+function addProduct(env: FloatEnvironment, format: Format, sign: number, a: Float, b: Float, c: Float, out: Float): void {
   const product = sign === 1 ? -(a.sig * b.sig) : a.sig * b.sig;
   const addend = c.kind === KIND.zero ? 0n : c.sign === 1 ? -c.sig : c.sig;
   const exp = a.exp + b.exp - 126;

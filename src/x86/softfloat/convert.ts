@@ -58,13 +58,7 @@ export function toInteger(env: FloatEnvironment, a: Float, bits: number, roundin
 }
 
 /** Rounds to an integral value in the same format: FRNDINT and ROUNDSD. */
-export function roundToIntegral(
-  env: FloatEnvironment,
-  a: Float,
-  rounding: number,
-  out: Float,
-  raisesDenormal: boolean,
-): void {
+export function roundToIntegral(env: FloatEnvironment, a: Float, rounding: number, out: Float, raisesDenormal: boolean): void {
   env.roundedUp = false;
   if (a.kind > KIND.infinity) propagateOne(env, a, out);
   else if (raisesDenormal && stopsOnDenormal(env, a, a)) return;

@@ -77,14 +77,7 @@ export function unpackF32(env: FloatEnvironment, bits: number, out: Float): void
 const FRACTION = TOP_BIT - 1n;
 
 /** @param fraction left-aligned below bit 63 */
-function unpack(
-  env: FloatEnvironment,
-  layout: Layout,
-  sign: number,
-  exponent: number,
-  fraction: bigint,
-  out: Float,
-): void {
+function unpack(env: FloatEnvironment, layout: Layout, sign: number, exponent: number, fraction: bigint, out: Float): void {
   if (exponent === (1 << layout.exponentBits) - 1) {
     if (fraction === 0n) setInfinity(out, sign);
     else setNaNBits(out, sign, fraction | TOP_BIT);

@@ -57,8 +57,7 @@ export function yLog2(env: FloatEnvironment, x: Float, y: Float, out: Float): vo
   }
   const isOne = x.kind === KIND.finite && x.exp === 0 && x.sig === TOP_BIT;
   const outside = x.sign === 1 && x.kind !== KIND.zero;
-  const zeroTimesInfinity =
-    (y.kind === KIND.zero && (x.kind === KIND.zero || x.kind === KIND.infinity)) || (y.kind === KIND.infinity && isOne);
+  const zeroTimesInfinity = (y.kind === KIND.zero && (x.kind === KIND.zero || x.kind === KIND.infinity)) || (y.kind === KIND.infinity && isOne);
   if (outside || zeroTimesInfinity) {
     invalid(env, out);
     return;
@@ -112,8 +111,7 @@ export function yLog2Plus1(env: FloatEnvironment, x: Float, y: Float, out: Float
     propagateNaN(env, x, y, out);
     return;
   }
-  const zeroTimesInfinity =
-    (x.kind === KIND.zero && y.kind === KIND.infinity) || (x.kind === KIND.infinity && y.kind === KIND.zero);
+  const zeroTimesInfinity = (x.kind === KIND.zero && y.kind === KIND.infinity) || (x.kind === KIND.infinity && y.kind === KIND.zero);
   if (zeroTimesInfinity || (x.kind === KIND.infinity && x.sign === 1)) {
     invalid(env, out);
     return;

@@ -64,15 +64,7 @@ function overflow(env: FloatEnvironment, format: Format, sign: number, out: Floa
   else setFinite(out, sign, format.emax, (pow2(format.precision) - 1n) << count(64 - format.precision));
 }
 
-function roundTiny(
-  env: FloatEnvironment,
-  format: Format,
-  sign: number,
-  e: number,
-  sig: bigint,
-  length: number,
-  out: Float,
-): void {
+function roundTiny(env: FloatEnvironment, format: Format, sign: number, e: number, sig: bigint, length: number, out: Float): void {
   const tiny = !(e === format.emin - 1 && carries(env, format, sign, sig, length));
   if (tiny && (env.masks & EXCEPTION.UE) === 0) {
     env.flags |= EXCEPTION.UE;
@@ -104,15 +96,7 @@ function carries(env: FloatEnvironment, format: Format, sign: number, sig: bigin
   return q === pow2(format.precision) - 1n && rest !== 0n && roundsUp(env.rounding, sign, q, rest, pow2(drop - 1));
 }
 
-function wrapUnderflow(
-  env: FloatEnvironment,
-  format: Format,
-  sign: number,
-  e: number,
-  sig: bigint,
-  length: number,
-  out: Float,
-): void {
+function wrapUnderflow(env: FloatEnvironment, format: Format, sign: number, e: number, sig: bigint, length: number, out: Float): void {
   const precision = format.precision;
   const q = increment(env, sign, sig, length - precision);
   const carried = q === pow2(precision);

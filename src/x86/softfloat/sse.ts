@@ -145,12 +145,7 @@ export function sseConvert(env: FloatEnvironment, from: Width, a: bigint): bigin
 }
 
 /** CVTSD2SI and, with `truncate`, CVTTSD2SI; the result is signed. */
-export function sseToInteger(
-  env: FloatEnvironment,
-  width: Width,
-  a: bigint,
-  to: { bits: 32 | 64; truncate: boolean },
-): bigint {
+export function sseToInteger(env: FloatEnvironment, width: Width, a: bigint, to: { bits: 32 | 64; truncate: boolean }): bigint {
   load(env, width, a, x);
   return toInteger(env, x, to.bits, to.truncate ? ROUND.zero : env.rounding);
 }

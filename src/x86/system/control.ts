@@ -116,8 +116,7 @@ function writeCr4(cpu: SystemCpu, value: bigint): void {
   if (isLong(state) && (next & CR4.PAE) === 0) throw gp(0);
   if ((next & ~old & CR4.PCIDE) !== 0 && (!isLong(state) || (state.get64(S.cr3) & PCID_MASK) !== 0n)) throw gp(0);
   const pae = (next & CR4.PAE) !== 0 && !isLong(state) && (state.get32(S.cr0) & CR0.PG) !== 0;
-  if (pae && ((next ^ old) & (CR4.PAE | CR4.PGE | CR4.PSE | CR4.SMEP)) !== 0)
-    checkPointerTable(state.get32(S.cr3) & -32, cpu.mmu);
+  if (pae && ((next ^ old) & (CR4.PAE | CR4.PGE | CR4.PSE | CR4.SMEP)) !== 0) checkPointerTable(state.get32(S.cr3) & -32, cpu.mmu);
   state.set64(S.cr4, BigInt(next >>> 0));
   cpu.mmu.updateMode();
   if (((next ^ old) & CR4_FLUSH) !== 0) cpu.mmu.flushAll();

@@ -4,18 +4,7 @@ import { FLAG } from '../state/state.ts';
 import type { Delivery } from './delivery.ts';
 import { SOURCE } from './delivery.ts';
 import { GuestException, gp, VECTOR } from './exception.ts';
-import {
-  ATTR,
-  attributesOf,
-  type Descriptor,
-  dplOf,
-  isNull,
-  readDescriptor,
-  readTable,
-  setCodeSegment,
-  setFromDescriptor,
-  TYPE,
-} from './segments.ts';
+import { ATTR, attributesOf, type Descriptor, dplOf, isNull, readDescriptor, readTable, setCodeSegment, setFromDescriptor, TYPE } from './segments.ts';
 import { currentStack, Stack, stackSegmentOf } from './stack.ts';
 import type { SystemCpu } from './system-cpu.ts';
 
@@ -31,8 +20,7 @@ export function deliverLegacy(cpu: SystemCpu, event: Delivery, flags: number): v
   const code = readDescriptor(cpu, gate.selector, VECTOR.GP, event.ext);
   const attributes = attributesOf(code);
   const errorCode = (gate.selector & 0xfffc) | event.ext;
-  if ((attributes & (ATTR.S | ATTR.code)) !== (ATTR.S | ATTR.code) || dplOf(attributes) > state.cpl)
-    throw gp(errorCode);
+  if ((attributes & (ATTR.S | ATTR.code)) !== (ATTR.S | ATTR.code) || dplOf(attributes) > state.cpl) throw gp(errorCode);
   if ((attributes & ATTR.P) === 0) throw new GuestException(VECTOR.NP, errorCode);
 
   const cpl = attributes & ATTR.conforming ? state.cpl : dplOf(attributes);
@@ -79,11 +67,7 @@ function readGate(cpu: SystemCpu, { vector, source, ext }: Delivery): Gate {
 }
 
 /** The stack of an inner level, from the TSS. @spec SDM-3A §7.2.1 */
-export function readInnerStack(
-  cpu: SystemCpu,
-  cpl: number,
-  ext: number,
-): { stack: Stack; selector: number; descriptor: Descriptor } {
+export function readInnerStack(cpu: SystemCpu, cpl: number, ext: number): { stack: Stack; selector: number; descriptor: Descriptor } {
   const { state } = cpu;
   const is32 = (state.attributes(SEG.TR) & 8) !== 0;
   const slot = is32 ? 4 + cpl * 8 : 2 + cpl * 4;
@@ -104,8 +88,7 @@ function readStackDescriptor(cpu: SystemCpu, selector: number, cpl: number, ext:
   const d = readDescriptor(cpu, selector, VECTOR.TS, ext);
   const attributes = attributesOf(d);
   const writableData = (attributes & (ATTR.S | ATTR.code | ATTR.writable)) === (ATTR.S | ATTR.writable);
-  if ((selector & 3) !== cpl || dplOf(attributes) !== cpl || !writableData)
-    throw new GuestException(VECTOR.TS, errorCode);
+  if ((selector & 3) !== cpl || dplOf(attributes) !== cpl || !writableData) throw new GuestException(VECTOR.TS, errorCode);
   if ((attributes & ATTR.P) === 0) throw new GuestException(VECTOR.SS, errorCode);
   return d;
 }

@@ -4,19 +4,7 @@ import { FLAG } from '../state/state.ts';
 import type { Delivery } from './delivery.ts';
 import { SOURCE } from './delivery.ts';
 import { GuestException, gp, VECTOR } from './exception.ts';
-import {
-  ATTR,
-  attributesOf,
-  type Descriptor,
-  dplOf,
-  isNull,
-  nullSsAttributes,
-  readDescriptor,
-  readTable,
-  setCodeSegment,
-  setRaw,
-  TYPE,
-} from './segments.ts';
+import { ATTR, attributesOf, type Descriptor, dplOf, isNull, nullSsAttributes, readDescriptor, readTable, setCodeSegment, setRaw, TYPE } from './segments.ts';
 import type { SystemCpu } from './system-cpu.ts';
 
 const RSP = S.gpr + GPR.RSP * 8;
@@ -105,13 +93,7 @@ function readTss(cpu: SystemCpu, offset: number, ext: number): number {
 }
 
 /** Writes error code, RIP, CS, RFLAGS, RSP, SS upwards from the new top of stack. */
-function pushFrame(
-  cpu: SystemCpu,
-  at: { low: number; high: number },
-  cpl: number,
-  flags: number,
-  errorCode: number,
-): void {
+function pushFrame(cpu: SystemCpu, at: { low: number; high: number }, cpl: number, flags: number, errorCode: number): void {
   const { state, mmu } = cpu;
   const access = (cpl === 3 ? ACCESS.user : ACCESS.implicit) | ACCESS.stack;
   let { low, high } = at;

@@ -6,18 +6,7 @@ import { SHADOW } from './control-bits.ts';
 import { deliverException, deliverInterrupt, softwareInterrupt } from './delivery.ts';
 import { VECTOR } from './exception.ts';
 import { iret } from './returns.ts';
-import {
-  AT,
-  enterLongMode,
-  enterProtectedMode,
-  insn,
-  quads,
-  raised,
-  SEL,
-  setGate32,
-  setGate64,
-  testCpu,
-} from './system-harness.ts';
+import { AT, enterLongMode, enterProtectedMode, insn, quads, raised, SEL, setGate32, setGate64, testCpu } from './system-harness.ts';
 
 const HANDLER = 0xffff_8000_0001_2340n;
 
@@ -49,13 +38,7 @@ test('an interrupt in 64-bit kernel code stays on its stack, aligned, without er
   cpu.state.rsp = BigInt(AT.stack0 - 8);
   assert.equal(deliverInterrupt(cpu, 0x30), true);
   assert.equal(cpu.state.rsp, BigInt(AT.stack0 - 16 - 40));
-  assert.deepEqual(quads(cpu, AT.stack0 - 56, 5), [
-    BigInt(AT.code),
-    BigInt(SEL.kernelCode),
-    0x202n,
-    BigInt(AT.stack0 - 8),
-    BigInt(SEL.kernelData),
-  ]);
+  assert.deepEqual(quads(cpu, AT.stack0 - 56, 5), [BigInt(AT.code), BigInt(SEL.kernelCode), 0x202n, BigInt(AT.stack0 - 8), BigInt(SEL.kernelData)]);
   assert.equal(cpu.state.selector(SEG.SS), SEL.kernelData);
 });
 
@@ -192,10 +175,7 @@ test('IRETQ returns to user code, and DS with a kernel descriptor becomes null',
   });
   iret(cpu, insn());
   assert.deepEqual([state.rip, state.rsp, state.cpl], [0x7fff_1234_5678n, 0x7fff_0000n, 3]);
-  assert.deepEqual(
-    [state.selector(SEG.CS), state.selector(SEG.SS), state.selector(SEG.DS)],
-    [SEL.userCode, SEL.userData, 0],
-  );
+  assert.deepEqual([state.selector(SEG.CS), state.selector(SEG.SS), state.selector(SEG.DS)], [SEL.userCode, SEL.userData, 0]);
   assert.equal(state.rflags(), 0x3246);
 });
 
@@ -218,13 +198,7 @@ test('IRET in user code cannot set IF or IOPL', () => {
   enterLongMode(cpu, 3);
   cpu.state.setRflags(FLAG.fixed);
   cpu.state.rsp = BigInt(AT.stack3 - 40);
-  [
-    BigInt(AT.code),
-    BigInt(SEL.userCode),
-    BigInt(FLAG.IF | FLAG.IOPL | FLAG.CF | FLAG.ID),
-    0x5000n,
-    BigInt(SEL.userData),
-  ].forEach((q, i) => {
+  [BigInt(AT.code), BigInt(SEL.userCode), BigInt(FLAG.IF | FLAG.IOPL | FLAG.CF | FLAG.ID), 0x5000n, BigInt(SEL.userData)].forEach((q, i) => {
     cpu.ram.setBigUint64(AT.stack3 - 40 + i * 8, q, true);
   });
   iret(cpu, insn());
@@ -251,10 +225,7 @@ test('a 32-bit gate from user code switches to SS0:ESP0 and pushes doublewords',
   const { state } = cpu;
   const frame = Array.from({ length: 6 }, (_, i) => cpu.ram.getUint32(AT.stack0 - 24 + i * 4, true));
   assert.deepEqual(frame, [0x10, AT.code, SEL.userCode32, FLAG.fixed | FLAG.IF | FLAG.RF, AT.stack3, SEL.userData]);
-  assert.deepEqual(
-    [state.rip, state.rsp, state.cpl, state.selector(SEG.SS)],
-    [0x1_2340n, BigInt(AT.stack0 - 24), 0, SEL.kernelData],
-  );
+  assert.deepEqual([state.rip, state.rsp, state.cpl, state.selector(SEG.SS)], [0x1_2340n, BigInt(AT.stack0 - 24), 0, SEL.kernelData]);
 });
 
 test('IRETD from a 32-bit handler comes back to where the fault was', () => {
@@ -266,10 +237,7 @@ test('IRETD from a 32-bit handler comes back to where the fault was', () => {
   deliverInterrupt(cpu, 0x40);
   iret(cpu, insn({ operandSize: 32, mode: { bits: 32, stackBits: 32, fpu: 0, cpl3: false } }));
   const { state } = cpu;
-  assert.deepEqual(
-    [state.rip, state.rsp, state.cpl, state.selector(SEG.CS)],
-    [BigInt(AT.code), BigInt(AT.stack3), 3, SEL.userCode32],
-  );
+  assert.deepEqual([state.rip, state.rsp, state.cpl, state.selector(SEG.CS)], [BigInt(AT.code), BigInt(AT.stack3), 3, SEL.userCode32]);
 });
 
 test('a 16-bit gate pushes words', () => {
@@ -278,10 +246,7 @@ test('a 16-bit gate pushes words', () => {
   setGate32(cpu, 0x40, { offset: 0x2340, type: 6 });
   deliverInterrupt(cpu, 0x40);
   assert.equal(cpu.state.rsp, BigInt(AT.stack0 - 6));
-  assert.deepEqual(
-    [cpu.ram.getUint16(AT.stack0 - 6, true), cpu.ram.getUint16(AT.stack0 - 4, true)],
-    [AT.code & 0xffff, SEL.code32],
-  );
+  assert.deepEqual([cpu.ram.getUint16(AT.stack0 - 6, true), cpu.ram.getUint16(AT.stack0 - 4, true)], [AT.code & 0xffff, SEL.code32]);
 });
 
 test('an inner stack that is no writable data segment raises #TS with its selector', () => {
@@ -305,15 +270,9 @@ test('real mode pushes FLAGS, CS and IP and jumps through the vector table', () 
   state.setRflags(FLAG.fixed | FLAG.IF | FLAG.CF);
   cpu.ram.setUint32(0x21 * 4, 0x3000_4000, true);
   softwareInterrupt(cpu, 0x21);
-  assert.deepEqual(
-    [state.selector(SEG.CS), state.segBase(SEG.CS), state.rip, state.rsp],
-    [0x3000, 0x3_0000n, 0x4000n, 0xfan],
-  );
+  assert.deepEqual([state.selector(SEG.CS), state.segBase(SEG.CS), state.rip, state.rsp], [0x3000, 0x3_0000n, 0x4000n, 0xfan]);
   const frame = [0, 2, 4].map((i) => cpu.ram.getUint16(0x2_00fa + i, true));
   assert.deepEqual(frame, [0x123, 0x1000, FLAG.fixed | FLAG.IF | FLAG.CF]);
   iret(cpu, insn({ operandSize: 16 }));
-  assert.deepEqual(
-    [state.selector(SEG.CS), state.rip, state.rsp, state.rflags()],
-    [0x1000, 0x123n, 0x100n, FLAG.fixed | FLAG.IF | FLAG.CF],
-  );
+  assert.deepEqual([state.selector(SEG.CS), state.rip, state.rsp, state.rflags()], [0x1000, 0x123n, 0x100n, FLAG.fixed | FLAG.IF | FLAG.CF]);
 });

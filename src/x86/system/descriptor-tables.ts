@@ -147,12 +147,7 @@ function inspect(cpu: SystemCpu, insn: Instruction, systemTypes: readonly number
   return visible ? d : undefined;
 }
 
-function isVisible(
-  { state }: SystemCpu,
-  selector: number,
-  attributes: number,
-  systemTypes: readonly number[],
-): boolean {
+function isVisible({ state }: SystemCpu, selector: number, attributes: number, systemTypes: readonly number[]): boolean {
   if ((attributes & ATTR.S) === 0 && !systemTypes.includes(attributes & 0xf)) return false;
   const conforming = (attributes & (ATTR.S | ATTR.code | ATTR.conforming)) === (ATTR.S | ATTR.code | ATTR.conforming);
   return conforming || dplOf(attributes) >= Math.max(state.cpl, selector & 3);

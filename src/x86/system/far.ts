@@ -157,8 +157,7 @@ function readUpperHalf(cpu: SystemCpu, selector: number): number {
 function checkGateCode(cpu: SystemCpu, selector: number, code: Descriptor, long: boolean): void {
   const attributes = attributesOf(code);
   const error = selector & 0xfffc;
-  if ((attributes & (ATTR.S | ATTR.code)) !== (ATTR.S | ATTR.code) || dplOf(attributes) > cpu.state.cpl)
-    throw gp(error);
+  if ((attributes & (ATTR.S | ATTR.code)) !== (ATTR.S | ATTR.code) || dplOf(attributes) > cpu.state.cpl) throw gp(error);
   if (long && (attributes & (ATTR.L | ATTR.DB)) !== ATTR.L) throw gp(error);
   if ((attributes & ATTR.P) === 0) throw new GuestException(VECTOR.NP, error);
 }

@@ -83,10 +83,7 @@ export function writeMsr(cpu: SystemCpu, index: number, value: bigint): boolean 
 }
 
 /** What the part says about speculation: it does not speculate, so every bug that can be denied is. @spec SDM-4 table 2-2 */
-const ARCH_CAPABILITIES = [0, 3, 4, 5, 6, 8, 13, 14, 15, 20, 24, 26, 27, 62].reduce(
-  (bits, bit) => bits | (1n << BigInt(bit)),
-  0n,
-);
+const ARCH_CAPABILITIES = [0, 3, 4, 5, 6, 8, 13, 14, 15, 20, 24, 26, 27, 62].reduce((bits, bit) => bits | (1n << BigInt(bit)), 0n);
 
 function storedMsr(cpu: SystemCpu, index: number): StoredMsr | undefined {
   const stored = STORED_MSRS.get(index);

@@ -58,9 +58,7 @@ export function checkPort(cpu: SystemCpu, port: number, bytes: PortBytes): void 
   // Two bytes are always read: a port's bits may cross a byte.
   if (at + 1 > limit) throw gp(0);
   const word =
-    (Number(cpu.readSystem(state.get64(S.trBase) + BigInt(at), 1)) |
-      (Number(cpu.readSystem(state.get64(S.trBase) + BigInt(at + 1), 1)) << 8)) >>
-    (port & 7);
+    (Number(cpu.readSystem(state.get64(S.trBase) + BigInt(at), 1)) | (Number(cpu.readSystem(state.get64(S.trBase) + BigInt(at + 1), 1)) << 8)) >> (port & 7);
   if ((word & ((1 << bytes) - 1)) !== 0) throw gp(0);
 }
 

@@ -25,12 +25,7 @@ export function cpuid(cpu: SystemCpu): void {
   const osxsave = (state.get32(S.cr4) & CR4.OSXSAVE) !== 0;
   const xsaveBytes = state.get32(S.xcr0) & 4 ? 832 : 576;
   const leaf = state.get32(S.gpr + GPR.RAX * 8) >>> 0;
-  const [eax, ebx, ecx, edx] = cpuidLeaf(
-    cpu.model,
-    { osxsave, xsaveBytes },
-    leaf,
-    state.get32(S.gpr + GPR.RCX * 8) >>> 0,
-  );
+  const [eax, ebx, ecx, edx] = cpuidLeaf(cpu.model, { osxsave, xsaveBytes }, leaf, state.get32(S.gpr + GPR.RCX * 8) >>> 0);
   writeHalves(state, GPR.RAX, eax, 0);
   writeHalves(state, GPR.RBX, ebx, 0);
   writeHalves(state, GPR.RCX, ecx, 0);
@@ -140,9 +135,7 @@ const GROUP7: ReadonlyMap<number, (cpu: SystemCpu) => void> = new Map([
 ]);
 
 /** CR4.UMIP guards an instruction that user code could run otherwise. */
-export function withUmip(
-  run: (cpu: SystemCpu, insn: Instruction) => void,
-): (cpu: SystemCpu, insn: Instruction) => void {
+export function withUmip(run: (cpu: SystemCpu, insn: Instruction) => void): (cpu: SystemCpu, insn: Instruction) => void {
   return (cpu, insn) => {
     checkUmip(cpu.state);
     run(cpu, insn);
@@ -171,8 +164,7 @@ export function into(cpu: SystemCpu): void {
 export function movToSegment(cpu: SystemCpu, insn: Instruction): void {
   const seg = insn.reg & 7;
   if (seg === SEG.CS || seg > SEG.GS) throw ud();
-  const selector =
-    insn.memory !== undefined ? Number(cpu.read(cpu.address(insn), 2)) : cpu.state.get32(insn.rm * 8) & 0xffff;
+  const selector = insn.memory !== undefined ? Number(cpu.read(cpu.address(insn), 2)) : cpu.state.get32(insn.rm * 8) & 0xffff;
   loadSegment(cpu, seg, selector);
   afterSegmentLoad(cpu, seg);
 }

@@ -134,12 +134,7 @@ export function returnWithStack(cpu: SystemCpu, target: ReturnTarget): void {
   if (outer) dropPrivilegedSegments(state);
 }
 
-function setReturnRsp(
-  cpu: SystemCpu,
-  { rspLow, rspHigh }: ReturnTarget,
-  toLong: boolean,
-  stack: Descriptor | undefined,
-): void {
+function setReturnRsp(cpu: SystemCpu, { rspLow, rspHigh }: ReturnTarget, toLong: boolean, stack: Descriptor | undefined): void {
   const { state } = cpu;
   const is16 = !toLong && stack !== undefined && (attributesOf(stack) & ATTR.DB) === 0;
   state.set32(RSP, is16 ? (state.get32(RSP) & ~0xffff) | (rspLow & 0xffff) : rspLow);

@@ -130,14 +130,7 @@ export function setFromDescriptor(cpu: SystemCpu, seg: number, selector: number,
 }
 
 /** All parts of ES..GS without BigInt. The base is 32 bits. */
-export function setRaw(
-  state: CpuState,
-  seg: number,
-  selector: number,
-  base: number,
-  limit: number,
-  attributes: number,
-): void {
+export function setRaw(state: CpuState, seg: number, selector: number, base: number, limit: number, attributes: number): void {
   const at = S.seg + seg * 16;
   state.set32(at, selector);
   state.set32(at + 4, limit);

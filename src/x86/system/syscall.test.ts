@@ -26,14 +26,8 @@ test('SYSCALL saves RIP and RFLAGS in RCX and R11, masks flags and enters CPL 0'
   state.rip = 0x7fff_8000_0002n;
   state.setRflags(FLAG.fixed | FLAG.IF | FLAG.DF | FLAG.CF | FLAG.RF);
   syscall(cpu);
-  assert.deepEqual(
-    [state.rip, state.gpr(GPR.RCX), state.gpr(11)],
-    [ENTRY, 0x7fff_8000_0002n, BigInt(FLAG.fixed | FLAG.IF | FLAG.DF | FLAG.CF)],
-  );
-  assert.deepEqual(
-    [state.cpl, state.selector(SEG.CS), state.selector(SEG.SS), state.rflags()],
-    [0, 0x10, 0x18, FLAG.fixed | FLAG.CF],
-  );
+  assert.deepEqual([state.rip, state.gpr(GPR.RCX), state.gpr(11)], [ENTRY, 0x7fff_8000_0002n, BigInt(FLAG.fixed | FLAG.IF | FLAG.DF | FLAG.CF)]);
+  assert.deepEqual([state.cpl, state.selector(SEG.CS), state.selector(SEG.SS), state.rflags()], [0, 0x10, 0x18, FLAG.fixed | FLAG.CF]);
   assert.equal(state.attributes(SEG.CS) & 0x2000, 0x2000);
 });
 
@@ -43,10 +37,7 @@ test('SYSRETQ goes back to 64-bit user code', () => {
   state.setGpr(GPR.RCX, 0x7fff_8000_0002n);
   state.setGpr(11, BigInt(FLAG.IF | FLAG.ZF | FLAG.RF | FLAG.VM));
   sysret(cpu, insn());
-  assert.deepEqual(
-    [state.rip, state.cpl, state.selector(SEG.CS), state.selector(SEG.SS)],
-    [0x7fff_8000_0002n, 3, 0x33, 0x2b],
-  );
+  assert.deepEqual([state.rip, state.cpl, state.selector(SEG.CS), state.selector(SEG.SS)], [0x7fff_8000_0002n, 3, 0x33, 0x2b]);
   assert.equal(state.rflags(), FLAG.fixed | FLAG.IF | FLAG.ZF);
 });
 
@@ -54,10 +45,7 @@ test('SYSRETL goes back to 32-bit code with a 32-bit RIP', () => {
   const cpu = withSyscall(0);
   cpu.state.setGpr(GPR.RCX, 0xffff_ffff_1234_5678n);
   sysret(cpu, insn({ operandSize: 32 }));
-  assert.deepEqual(
-    [cpu.state.rip, cpu.state.selector(SEG.CS), cpu.state.attributes(SEG.CS) & 0x6000],
-    [0x1234_5678n, 0x23, 0x4000],
-  );
+  assert.deepEqual([cpu.state.rip, cpu.state.selector(SEG.CS), cpu.state.attributes(SEG.CS) & 0x6000], [0x1234_5678n, 0x23, 0x4000]);
 });
 
 test('SYSRETQ to a non-canonical address raises #GP(0) while still at CPL 0', () => {
@@ -111,18 +99,12 @@ test('SYSENTER and SYSEXIT use the SYSENTER MSRs, RCX and RDX', () => {
   state.set64(MSR_SLOT.SYSENTER_ESP, 0x5000n);
   state.set64(MSR_SLOT.SYSENTER_EIP, 0x6000n);
   sysenter(cpu);
-  assert.deepEqual(
-    [state.rip, state.rsp, state.cpl, state.selector(SEG.CS), state.selector(SEG.SS)],
-    [0x6000n, 0x5000n, 0, 0x08, 0x10],
-  );
+  assert.deepEqual([state.rip, state.rsp, state.cpl, state.selector(SEG.CS), state.selector(SEG.SS)], [0x6000n, 0x5000n, 0, 0x08, 0x10]);
   assert.equal(state.get32(S.flags) & FLAG.IF, 0);
   state.setGpr(GPR.RCX, 0x7000n);
   state.setGpr(GPR.RDX, 0x8000n);
   sysexit(cpu, insn({ operandSize: 32 }));
-  assert.deepEqual(
-    [state.rip, state.rsp, state.cpl, state.selector(SEG.CS), state.selector(SEG.SS)],
-    [0x8000n, 0x7000n, 3, 0x1b, 0x23],
-  );
+  assert.deepEqual([state.rip, state.rsp, state.cpl, state.selector(SEG.CS), state.selector(SEG.SS)], [0x8000n, 0x7000n, 3, 0x1b, 0x23]);
 });
 
 test('SYSENTER with a null CS MSR raises #GP(0)', () => {
@@ -140,10 +122,7 @@ test('SWAPGS exchanges GS.base with its MSR at CPL 0 only', () => {
   state.set64(S.segBase + 40, 0x7fff_0000_1000n);
   state.set64(MSR_SLOT.KERNEL_GS_BASE, 0xffff_8880_0000_0000n);
   swapgs(cpu);
-  assert.deepEqual(
-    [state.segBase(SEG.GS), state.get64(MSR_SLOT.KERNEL_GS_BASE)],
-    [0xffff_8880_0000_0000n, 0x7fff_0000_1000n],
-  );
+  assert.deepEqual([state.segBase(SEG.GS), state.get64(MSR_SLOT.KERNEL_GS_BASE)], [0xffff_8880_0000_0000n, 0x7fff_0000_1000n]);
   const user = withSyscall(3);
   assert.deepEqual(
     raised(() => swapgs(user)),

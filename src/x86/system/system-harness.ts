@@ -24,9 +24,7 @@ export interface TestCpu extends SystemCpu {
 const RAM_BASE = 0x20_0000;
 export const RAM_BYTES = 0x40_0000;
 
-export function testCpu(
-  options: Partial<Omit<CpuModel, 'features'>> & { features?: Partial<CpuModel['features']> } = {},
-): TestCpu {
+export function testCpu(options: Partial<Omit<CpuModel, 'features'>> & { features?: Partial<CpuModel['features']> } = {}): TestCpu {
   const buffer = new ArrayBuffer(RAM_BASE + RAM_BYTES);
   const state = new CpuState(buffer);
   const mmio: TestCpu['mmio'] = [];
@@ -209,28 +207,16 @@ function writeTables({ ram }: TestCpu): void {
 }
 
 /** A 64-bit gate. */
-export function setGate64(
-  cpu: TestCpu,
-  vector: number,
-  gate: { offset: bigint; selector?: number; type?: number; ist?: number; dpl?: number },
-): void {
+export function setGate64(cpu: TestCpu, vector: number, gate: { offset: bigint; selector?: number; type?: number; ist?: number; dpl?: number }): void {
   const { offset, selector = SEL.kernelCode, type = 0xe, ist = 0, dpl = 0 } = gate;
   const low =
-    (offset & 0xffffn) |
-    (BigInt(selector) << 16n) |
-    (BigInt(ist) << 32n) |
-    (BigInt(0x80 | type | (dpl << 5)) << 40n) |
-    (((offset >> 16n) & 0xffffn) << 48n);
+    (offset & 0xffffn) | (BigInt(selector) << 16n) | (BigInt(ist) << 32n) | (BigInt(0x80 | type | (dpl << 5)) << 40n) | (((offset >> 16n) & 0xffffn) << 48n);
   cpu.ram.setBigUint64(AT.idt + vector * 16, low, true);
   cpu.ram.setBigUint64(AT.idt + vector * 16 + 8, offset >> 32n, true);
 }
 
 /** A 16- or 32-bit gate. */
-export function setGate32(
-  cpu: TestCpu,
-  vector: number,
-  gate: { offset: number; selector?: number; type?: number; dpl?: number },
-): void {
+export function setGate32(cpu: TestCpu, vector: number, gate: { offset: number; selector?: number; type?: number; dpl?: number }): void {
   const { offset, selector = SEL.code32, type = 0xe, dpl = 0 } = gate;
   cpu.ram.setUint32(AT.idt + vector * 8, ((offset & 0xffff) | (selector << 16)) >>> 0, true);
   cpu.ram.setUint32(AT.idt + vector * 8 + 4, ((offset & 0xffff_0000) | ((0x80 | type | (dpl << 5)) << 8)) >>> 0, true);

@@ -17,17 +17,7 @@ import { resetToInit, startup, waitForStartup } from './power-on.ts';
 import { cpuid, group7Register, hlt, movToSegment, random, rdtsc, segmentBase } from './processor.ts';
 import { retFar } from './returns.ts';
 import { loadSegment } from './segments.ts';
-import {
-  AT,
-  at,
-  enterLongMode,
-  enterProtectedMode,
-  insn,
-  raised,
-  SEL,
-  type TestCpu,
-  testCpu,
-} from './system-harness.ts';
+import { AT, at, enterLongMode, enterProtectedMode, insn, raised, SEL, type TestCpu, testCpu } from './system-harness.ts';
 
 const GP0 = [VECTOR.GP, 0];
 const UD = [VECTOR.UD, -1];
@@ -212,10 +202,7 @@ test('PUSHF hides RF and VM, and POPF at CPL 3 keeps IF and IOPL', () => {
   assert.equal(cpu.ram.getBigUint64(AT.stack3 - 8, true), BigInt(FLAG.fixed | FLAG.IF | FLAG.CF));
   cpu.ram.setBigUint64(AT.stack3 - 8, BigInt(FLAG.IOPL | FLAG.ZF | FLAG.DF), true);
   popf(cpu, insn());
-  assert.deepEqual(
-    [state.rflags(), state.rsp],
-    [FLAG.fixed | FLAG.IF | FLAG.ZF | FLAG.DF | FLAG.RF, BigInt(AT.stack3)],
-  );
+  assert.deepEqual([state.rflags(), state.rsp], [FLAG.fixed | FLAG.IF | FLAG.ZF | FLAG.DF | FLAG.RF, BigInt(AT.stack3)]);
 });
 
 test('a 16-bit POPF changes the low half only', () => {
@@ -301,10 +288,7 @@ test('LGDT and SGDT move ten bytes in 64-bit mode', () => {
   cpu.ram.setBigUint64(0x9002, 0xffff_8000_0000_1000n, true);
   lgdt(cpu, insn({ memory: at(0x9000) }));
   sgdt(cpu, insn({ memory: at(0x9100) }));
-  assert.deepEqual(
-    [cpu.ram.getUint16(0x9100, true), cpu.ram.getBigUint64(0x9102, true)],
-    [0x7f, 0xffff_8000_0000_1000n],
-  );
+  assert.deepEqual([cpu.ram.getUint16(0x9100, true), cpu.ram.getBigUint64(0x9102, true)], [0x7f, 0xffff_8000_0000_1000n]);
 });
 
 test('UMIP keeps SGDT from user code', () => {
@@ -396,10 +380,7 @@ test('kvmclock publishes TSC, time and scale with an even version', () => {
   const cpu = long(0, { tscHz: 2_000_000_000 });
   assert.equal(writeMsr(cpu, MSR.KVM_SYSTEM_TIME_NEW, 0x9001n), true);
   const { ram } = cpu;
-  assert.deepEqual(
-    [ram.getUint32(0x9000, true), ram.getBigUint64(0x9008, true), ram.getBigUint64(0x9010, true)],
-    [2, 1_000_000n, 500_000n],
-  );
+  assert.deepEqual([ram.getUint32(0x9000, true), ram.getBigUint64(0x9008, true), ram.getBigUint64(0x9010, true)], [2, 1_000_000n, 500_000n]);
   assert.deepEqual([ram.getUint32(0x9018, true), ram.getInt8(0x901c), ram.getUint8(0x901d)], [0x8000_0000, 0, 1]);
 });
 
@@ -480,8 +461,7 @@ test('above IOPL the I/O permission bitmap decides', () => {
   cpu.state.setSegment(SEG.TR, { selector: SEL.tss, base: BigInt(AT.tss), limit: 0x68 + 0x100, attributes: 0x8b });
   cpu.ram.setUint16(AT.tss + 102, 0x68, true);
   cpu.ram.setUint8(AT.tss + 0x68 + 0x80 / 8, 0b10);
-  const out = (port: number, opcode: number): unknown =>
-    raised(() => outPort(cpu, insn({ opcode, immediate: BigInt(port), operandSize: 32 })));
+  const out = (port: number, opcode: number): unknown => raised(() => outPort(cpu, insn({ opcode, immediate: BigInt(port), operandSize: 32 })));
   assert.deepEqual([out(0x80, 0xe6), out(0x81, 0xe6), out(0x7e, 0xe7)], [undefined, GP0, GP0]);
 });
 
@@ -500,10 +480,7 @@ test('REP INSB stores each byte and counts RCX down', () => {
   cpu.state.setGpr(GPR.RCX, 3n);
   cpu.state.setGpr(GPR.RDI, 0x9000n);
   inString(cpu, insn({ opcode: 0x6c, rep: 0xf3 }));
-  assert.deepEqual(
-    [cpu.state.gpr(GPR.RCX), cpu.state.gpr(GPR.RDI), cpu.ram.getUint32(0x9000, true)],
-    [0n, 0x9003n, 0xaaaaaa],
-  );
+  assert.deepEqual([cpu.state.gpr(GPR.RCX), cpu.state.gpr(GPR.RDI), cpu.ram.getUint32(0x9000, true)], [0n, 0x9003n, 0xaaaaaa]);
 });
 
 test('REP INSB into an absent page reads no port', () => {
@@ -530,10 +507,7 @@ test('a far jump goes from compatibility to 64-bit code', () => {
   const cpu = long();
   cpu.state.setSegment(SEG.CS, { selector: SEL.code32, base: 0n, limit: 0xffff_ffff, attributes: 0xc09b });
   jumpFar(cpu, { selector: SEL.kernelCode, offset: 0x1_2345n, width: 4 });
-  assert.deepEqual(
-    [cpu.state.rip, cpu.state.selector(SEG.CS), cpu.state.attributes(SEG.CS) & 0x2000],
-    [0x1_2345n, SEL.kernelCode, 0x2000],
-  );
+  assert.deepEqual([cpu.state.rip, cpu.state.selector(SEG.CS), cpu.state.attributes(SEG.CS) & 0x2000], [0x1_2345n, SEL.kernelCode, 0x2000]);
 });
 
 test('a far jump to another privilege raises #GP with the selector', () => {
@@ -561,10 +535,7 @@ test('a 64-bit call gate takes user code to CPL 0 and RETF brings it back', () =
   callFar(cpu, { selector: SEL.gate | 3, offset: 0n, width: 8 });
   assert.deepEqual([cpu.state.rip, cpu.state.cpl, cpu.state.rsp], [0x1_2000n, 0, BigInt(AT.stack0 - 32)]);
   retFar(cpu, insn(), 0);
-  assert.deepEqual(
-    [cpu.state.rip, cpu.state.cpl, cpu.state.rsp, cpu.state.selector(SEG.SS)],
-    [0x1_0007n, 3, BigInt(AT.stack3), SEL.userData],
-  );
+  assert.deepEqual([cpu.state.rip, cpu.state.cpl, cpu.state.rsp, cpu.state.selector(SEG.SS)], [0x1_0007n, 3, BigInt(AT.stack3), SEL.userData]);
 });
 
 test('an instruction breakpoint hits its address once, and RF lets it pass', () => {
@@ -575,10 +546,7 @@ test('an instruction breakpoint hits its address once, and RF lets it pass', () 
   state.setGpr(GPR.RAX, 1n);
   writeDebug(cpu, insn({ reg: 7 }));
   assert.equal(needsDebugStepping(state), true);
-  assert.deepEqual(
-    [hitsInstructionBreakpoint(state, 0x1_0001n), hitsInstructionBreakpoint(state, 0x1_0000n)],
-    [false, true],
-  );
+  assert.deepEqual([hitsInstructionBreakpoint(state, 0x1_0001n), hitsInstructionBreakpoint(state, 0x1_0000n)], [false, true]);
   assert.equal(state.get64(S.dr + 48), 0xffff_0ff1n);
   state.set32(S.flags, state.get32(S.flags) | FLAG.RF);
   assert.equal(hitsInstructionBreakpoint(state, 0x1_0000n), false);
@@ -615,9 +583,6 @@ test('INIT keeps vectors, and a startup IPI begins in real mode at its page', ()
 test('reset starts at the reset vector in real mode', () => {
   const cpu = long();
   resetToInit(cpu);
-  assert.deepEqual(
-    [cpu.state.segBase(SEG.CS) + cpu.state.rip, cpu.state.rflags(), cpu.state.gpr(GPR.RDX)],
-    [0xffff_fff0n, 2, 0x606a6n],
-  );
+  assert.deepEqual([cpu.state.segBase(SEG.CS) + cpu.state.rip, cpu.state.rflags(), cpu.state.gpr(GPR.RDX)], [0xffff_fff0n, 2, 0x606a6n]);
   assert.equal(cpu.state.get64(MSR_SLOT.PAT), 0x0007_0406_0007_0406n);
 });

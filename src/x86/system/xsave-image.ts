@@ -40,16 +40,11 @@ export const YMM_HIGH: VectorHalf = { inState: 16, inArea: AREA.ymm };
 
 /** XINUSE: components that are not in their initial state. @spec SDM-1 §13.6 */
 export function inUse(state: CpuState): number {
-  return (
-    (isX87Initial(state) ? 0 : XSTATE.x87) |
-    (anyVector(state, 0) ? XSTATE.sse : 0) |
-    (anyVector(state, 16) ? XSTATE.avx : 0)
-  );
+  return (isX87Initial(state) ? 0 : XSTATE.x87) | (anyVector(state, 0) ? XSTATE.sse : 0) | (anyVector(state, 16) ? XSTATE.avx : 0);
 }
 
 function isX87Initial(state: CpuState): boolean {
-  const control =
-    state.get32(S.fcw) === FCW_INIT && state.get32(S.fsw) === 0 && state.get32(S.ftw) === 0 && state.get32(S.fop) === 0;
+  const control = state.get32(S.fcw) === FCW_INIT && state.get32(S.fsw) === 0 && state.get32(S.ftw) === 0 && state.get32(S.fop) === 0;
   if (!control || state.get64(S.fip) !== 0n || state.get64(S.fdp) !== 0n) return false;
   for (let i = S.st; i < S.st + 128; i += 4) if (state.get32(i) !== 0) return false;
   return true;
@@ -133,6 +128,5 @@ export function loadVectors(state: CpuState, count: number, half: VectorHalf): v
 }
 
 export function clearVectors(state: CpuState, count: number, half: VectorHalf): void {
-  for (let i = 0; i < count; i++)
-    state.i32.fill(0, (S.xmm + i * 32 + half.inState) >> 2, (S.xmm + i * 32 + half.inState + 16) >> 2);
+  for (let i = 0; i < count; i++) state.i32.fill(0, (S.xmm + i * 32 + half.inState) >> 2, (S.xmm + i * 32 + half.inState + 16) >> 2);
 }

@@ -4,20 +4,7 @@ import { GPR, S } from '../state/layout.ts';
 import { CR0, CR4 } from './control-bits.ts';
 import { VECTOR } from './exception.ts';
 import { AT, at, enterLongMode, insn, raised, type TestCpu, testCpu } from './system-harness.ts';
-import {
-  fxrstor,
-  fxsave,
-  ldmxcsr,
-  stmxcsr,
-  xgetbv,
-  xrstor,
-  xrstors,
-  xsave,
-  xsavec,
-  xsaveopt,
-  xsaves,
-  xsetbv,
-} from './xsave.ts';
+import { fxrstor, fxsave, ldmxcsr, stmxcsr, xgetbv, xrstor, xrstors, xsave, xsavec, xsaveopt, xsaves, xsetbv } from './xsave.ts';
 import { inUse } from './xsave-image.ts';
 
 const AREA = 0x9000;
@@ -93,10 +80,7 @@ test('XSAVEC leaves out what is in its initial state', () => {
   cpu.state.set32(S.mxcsr, 0x1f80);
   assert.equal(inUse(cpu.state), 0);
   xsavec(cpu, HERE);
-  assert.deepEqual(
-    [cpu.ram.getBigUint64(AREA + 512, true), cpu.ram.getBigUint64(AREA + 520, true)],
-    [0n, (1n << 63n) | 3n],
-  );
+  assert.deepEqual([cpu.ram.getBigUint64(AREA + 512, true), cpu.ram.getBigUint64(AREA + 520, true)], [0n, (1n << 63n) | 3n]);
 });
 
 test('XRSTOR puts components that the area does not hold into their initial state', () => {

@@ -120,12 +120,7 @@ function save(cpu: SystemCpu, insn: Instruction, how: { compacted: boolean; init
 /** The whole range must be writable before anything is stored. */
 function probe(cpu: SystemCpu, at: bigint, mask: number): void {
   const length = (mask & XSTATE.avx) !== 0 ? AREA.end : AREA.ymm;
-  cpu.mmu.probe(
-    Number(BigInt.asIntN(32, at)),
-    Number(BigInt.asIntN(32, at >> 32n)),
-    length,
-    cpu.mmu.privilege() | ACCESS.write,
-  );
+  cpu.mmu.probe(Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n)), length, cpu.mmu.privilege() | ACCESS.write);
 }
 
 export function xrstor(cpu: SystemCpu, insn: Instruction): void {
@@ -199,22 +194,12 @@ function requested(state: CpuState): number {
 
 function copyOut(cpu: SystemCpu, area: bigint, offset: number, length: number): void {
   const at = area + BigInt(offset);
-  cpu.mmu.writeBytes(
-    Number(BigInt.asIntN(32, at)),
-    Number(BigInt.asIntN(32, at >> 32n)),
-    cpu.mmu.privilege(),
-    image.subarray(offset, offset + length),
-  );
+  cpu.mmu.writeBytes(Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n)), cpu.mmu.privilege(), image.subarray(offset, offset + length));
 }
 
 function copyIn(cpu: SystemCpu, area: bigint, offset: number, length: number): void {
   const at = area + BigInt(offset);
-  cpu.mmu.readBytes(
-    Number(BigInt.asIntN(32, at)),
-    Number(BigInt.asIntN(32, at >> 32n)),
-    cpu.mmu.privilege(),
-    image.subarray(offset, offset + length),
-  );
+  cpu.mmu.readBytes(Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n)), cpu.mmu.privilege(), image.subarray(offset, offset + length));
 }
 
 /** LDMXCSR. @spec SDM-2A "LDMXCSR" */
