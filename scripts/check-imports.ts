@@ -61,8 +61,30 @@ const DEVIATIONS: readonly Deviation[] = [
   },
 ];
 
+/** Cycles we take, by the edge that closes them, each with its reason. */
+const CYCLES: readonly Deviation[] = [
+  {
+    from: /^src\/x86\/decode\/instruction\.ts$/,
+    to: /^src\/x86\/isa\/definition\.ts$/,
+    because: 'types only: an instruction names its definition, whose semantics take an instruction',
+  },
+];
+
+/** Parts of tests, although their names do not say so: they run vectors and random programs on the CPU. */
+const TEST_SUPPORT = [
+  /^src\/x86\/interp\/case-executor\.ts$/,
+  /^src\/x86\/jit\/(lockstep(-machine)?|random-program)\.ts$/,
+];
+
 /** Files that are started, not imported. */
-const ENTRIES = [/^src\/index\.ts$/, /^src\/capi\/index\.ts$/, /^src\/testing\/|-harness\.ts$/, /^src\/cli\/main\.ts$/, /\.d\.ts$/];
+const ENTRIES = [
+  ...TEST_SUPPORT,
+  /^src\/index\.ts$/,
+  /^src\/capi\/index\.ts$/,
+  /^src\/testing\/|-harness\.ts$/,
+  /^src\/cli\/main\.ts$/,
+  /\.d\.ts$/,
+];
 
 interface Deviation {
   readonly from: RegExp;
@@ -80,7 +102,9 @@ const sources = sourcesUnder('src');
 const known = new Set(sources.map((file) => file.path));
 const edges = sources.flatMap(importsOf);
 report([
-  ...edges.filter((edge) => !isTest(edge.from) && !isAllowed(edge)).map((e) => `${e.from}: must not import ${e.to}`),
+  ...edges
+    .filter((edge) => !isTest(edge.from) && !matches(TEST_SUPPORT, edge.from) && !isAllowed(edge))
+    .map((e) => `${e.from}: must not import ${e.to}`),
   ...cycles(),
   ...sources.filter((file) => !isReached(file.path)).map((file) => `${file.path}: nobody imports it`),
 ]);
@@ -123,7 +147,15 @@ function isAllowed({ from, to, typeOnly }: Edge): boolean {
   if (target === home || (home.startsWith('devices/') && target === 'devices')) return true;
   if (layer.may.includes(target) || layer.may.includes(`${target.split('/')[0]}/*`)) return true;
   if (typeOnly && layer.types?.some((pattern) => pattern.test(to))) return true;
-  return DEVIATIONS.some((deviation) => deviation.from.test(from) && deviation.to.test(to));
+  return taken(DEVIATIONS, { from, to, typeOnly });
+}
+
+function taken(list: readonly Deviation[], edge: Edge): boolean {
+  return list.some(({ from, to }) => from.test(edge.from) && to.test(edge.to));
+}
+
+function matches(patterns: readonly RegExp[], path: string): boolean {
+  return patterns.some((pattern) => pattern.test(path));
 }
 
 /** Each cycle once, found by depth-first search over files. */
@@ -137,7 +169,9 @@ function cycles(): string[] {
       return;
     }
     state.set(path, 'open');
-    for (const edge of edges) if (edge.from === path && known.has(edge.to)) visit(edge.to, [...trail, path]);
+    for (const edge of edges) {
+      if (edge.from === path && known.has(edge.to) && !taken(CYCLES, edge)) visit(edge.to, [...trail, path]);
+    }
     state.set(path, 'done');
   };
   for (const path of known) if (!isTest(path)) visit(path, []);
@@ -145,6 +179,6 @@ function cycles(): string[] {
 }
 
 function isReached(path: string): boolean {
-  if (isTest(path) || ENTRIES.some((pattern) => pattern.test(path))) return true;
+  if (isTest(path) || matches(ENTRIES, path)) return true;
   return edges.some((edge) => edge.to === path && !isTest(edge.from));
 }

@@ -17,6 +17,7 @@ export interface OpcodeEntry {
   readonly exact: ReadonlyMap<number, Definition> | undefined;
 }
 
+/** Definitions by opcode map and opcode. */
 export class OpcodeTables {
   readonly maps: readonly (OpcodeEntry | undefined)[][];
 

@@ -1,4 +1,4 @@
-import type { CpuidResult } from './cpuid.ts';
+import type { CpuidResult } from './cpuid-result.ts';
 
 interface Cache {
   /** 1 data, 2 instruction, 3 unified. */

@@ -1,6 +1,9 @@
 import { PHYSICAL_BITS } from '../mmu/access.ts';
 import { CACHES, cacheLeaf } from './cpuid-caches.ts';
 import { CPU_FEATURES, type CpuFeature, featureWord } from './cpu-features.ts';
+import type { CpuidResult } from './cpuid-result.ts';
+
+export type { CpuidResult } from './cpuid-result.ts';
 
 /** What the CPU says it is. Each feature can be switched off; the instructions and control bits behind it go with it. */
 export interface CpuModel {
@@ -48,8 +51,6 @@ export interface CpuidState {
   /** Bytes of the XSAVE area for the components enabled in XCR0. */
   readonly xsaveBytes: number;
 }
-
-export type CpuidResult = readonly [eax: number, ebx: number, ecx: number, edx: number];
 
 const NONE: CpuidResult = [0, 0, 0, 0];
 const MAX_BASIC = 0x16;

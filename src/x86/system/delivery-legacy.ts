@@ -1,8 +1,7 @@
 import { ACCESS } from '../mmu/access.ts';
 import { S, SEG } from '../state/layout.ts';
 import { FLAG } from '../state/state.ts';
-import type { Delivery } from './delivery.ts';
-import { SOURCE } from './delivery.ts';
+import { type Delivery, SOURCE } from './delivery-event.ts';
 import { GuestException, gp, VECTOR } from './exception.ts';
 import { ATTR, attributesOf, type Descriptor, dplOf, isNull, readDescriptor, readTable, setCodeSegment, setFromDescriptor, TYPE } from './segments.ts';
 import { currentStack, Stack, stackSegmentOf } from './stack.ts';

@@ -1,8 +1,7 @@
 import { ACCESS } from '../mmu/access.ts';
 import { GPR, S, SEG } from '../state/layout.ts';
 import { FLAG } from '../state/state.ts';
-import type { Delivery } from './delivery.ts';
-import { SOURCE } from './delivery.ts';
+import { type Delivery, SOURCE } from './delivery-event.ts';
 import { GuestException, gp, VECTOR } from './exception.ts';
 import { ATTR, attributesOf, type Descriptor, dplOf, isNull, nullSsAttributes, readDescriptor, readTable, setCodeSegment, setRaw, TYPE } from './segments.ts';
 import type { SystemCpu } from './system-cpu.ts';

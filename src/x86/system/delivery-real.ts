@@ -1,6 +1,6 @@
 import { S, SEG } from '../state/layout.ts';
 import { FLAG } from '../state/state.ts';
-import type { Delivery } from './delivery.ts';
+import type { Delivery } from './delivery-event.ts';
 import { gp } from './exception.ts';
 import { loadRealSegment, readTable } from './segments.ts';
 import { currentStack } from './stack.ts';

@@ -1,6 +1,7 @@
 import { S } from '../state/layout.ts';
 import { FLAG } from '../state/state.ts';
 import { SHADOW } from './control-bits.ts';
+import { type Delivery, SOURCE } from './delivery-event.ts';
 import { deliverLegacy } from './delivery-legacy.ts';
 import { deliverLong } from './delivery-long.ts';
 import { deliverReal } from './delivery-real.ts';
@@ -8,19 +9,7 @@ import { GuestException, VECTOR } from './exception.ts';
 import { isLong, isProtected } from './segments.ts';
 import type { SystemCpu } from './system-cpu.ts';
 
-/** Why a vector is delivered: decides about gate privilege, error-code EXT bit and RFLAGS.RF. */
-export const SOURCE = { exception: 0, external: 1, software: 2 } as const;
-
-/** What is being delivered. */
-export interface Delivery {
-  readonly vector: number;
-  /** -1: none is pushed. */
-  readonly errorCode: number;
-  /** One of SOURCE. */
-  readonly source: number;
-  /** Bit 0 of error codes that arise on the way. */
-  readonly ext: number;
-}
+export { type Delivery, SOURCE } from './delivery-event.ts';
 
 /** Faults whose pushed RFLAGS has RF set; the others are traps, aborts or interrupts. @spec SDM-3B §17.3.1.1 */
 const TRAPS: readonly number[] = [VECTOR.DB, VECTOR.NMI, VECTOR.BP, VECTOR.OF, VECTOR.DF, VECTOR.MC];
