@@ -20,6 +20,21 @@ export interface Vm {
   /** The interrupt line with this global system interrupt number (0-23). */
   irqLine(gsi: number): IrqLine;
   close(): void;
+  /** Memory, vCPUs and interrupt hardware, while no vCPU runs. Engines that cannot tell leave it out. */
+  save?(): VmState;
+  /** Makes this VM, of the same size and before its first run, go on where another one was saved; devices come after it. */
+  restore?(state: VmState): void;
+}
+
+/** A VM as plain data, without its devices. */
+export interface VmState {
+  readonly version: 1;
+  readonly kind: Hypervisor['kind'];
+  readonly memoryBytes: number;
+  /** The parts of memory that are not all zeros. */
+  readonly memory: readonly { readonly gpa: number; readonly bytes: Uint8Array }[];
+  readonly vcpus: readonly unknown[];
+  readonly interrupts: unknown;
 }
 
 /** What a vCPU asks of the machine: port and memory-mapped I/O. Called on the VM's thread; nothing is allocated per call. */
@@ -44,6 +59,10 @@ export interface Vcpu {
   run(io: GuestIo): Promise<VcpuStop>;
   /** Makes run() return { reason: 'stopped' } soon. */
   stop(): void;
+  /** Plain data with a version; between runs only. */
+  save?(): unknown;
+  /** @throws {RangeError} when the state is of another engine or version */
+  restore?(state: unknown): void;
 }
 
 /** Registers that differ from the state after INIT; all addresses are guest-physical. */

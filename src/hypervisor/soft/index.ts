@@ -2,10 +2,11 @@ import type { IrqLine } from '../../bus/bus.ts';
 import { GuestMemory } from '../../memory/guest-memory.ts';
 import { provideInterpreter } from '../../x86/interp/interpreter-module.ts';
 import { ENGINE_BYTES } from '../../x86/state/layout.ts';
-import type { Hypervisor, Vcpu, Vm, VmConfig } from '../contract.ts';
-import { InterruptController } from './interrupt-controller.ts';
+import type { Hypervisor, Vcpu, Vm, VmConfig, VmState } from '../contract.ts';
+import { InterruptController, type InterruptControllerState } from './interrupt-controller.ts';
+import { restoreMemory, saveMemory } from './memory-image.ts';
 import { type SoftHost, TSC_KHZ } from './host.ts';
-import { SoftVcpu } from './vcpu.ts';
+import { SoftVcpu, type VcpuState } from './vcpu.ts';
 
 export type { SoftHost } from './host.ts';
 
@@ -20,12 +21,14 @@ export function createSoftHypervisor(host: SoftHost): Hypervisor & { readonly ts
 
 class SoftVm implements Vm {
   readonly memory: GuestMemory;
-  readonly vcpus: readonly Vcpu[];
+  readonly memoryBytes: number;
+  readonly #vcpus: readonly SoftVcpu[];
   readonly #controller: InterruptController;
 
   constructor(host: SoftHost, config: VmConfig) {
     const pages = Math.ceil((ENGINE_BYTES + config.memoryBytes) / WASM_PAGE);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    this.memoryBytes = config.memoryBytes;
     this.memory = new GuestMemory(memory.buffer, [{ gpa: 0, length: config.memoryBytes, offset: ENGINE_BYTES }]);
     const vcpus: SoftVcpu[] = [];
     const tsc = Array.from({ length: config.vcpus }, (_, i) => ({ kHz: TSC_KHZ, now: () => vcpus[i]?.tsc() ?? 0 }));
@@ -34,7 +37,11 @@ class SoftVm implements Vm {
     this.memory.setWriteHook((gpa, length) => {
       for (const vcpu of vcpus) vcpu.wrote(gpa, length);
     });
-    this.vcpus = vcpus;
+    this.#vcpus = vcpus;
+  }
+
+  get vcpus(): readonly Vcpu[] {
+    return this.#vcpus;
   }
 
   irqLine(gsi: number): IrqLine {
@@ -43,5 +50,33 @@ class SoftVm implements Vm {
 
   close(): void {
     for (const vcpu of this.vcpus) vcpu.stop();
+  }
+
+  save(): VmState {
+    const { memory, memoryBytes } = this;
+    return {
+      version: 1,
+      kind: 'soft',
+      memoryBytes,
+      memory: saveMemory(memory, memoryBytes),
+      vcpus: this.#vcpus.map((vcpu) => vcpu.save()),
+      interrupts: this.#controller.save(),
+    };
+  }
+
+  restore(state: VmState): void {
+    const { version, kind, memoryBytes, vcpus } = state;
+    if (version !== 1 || kind !== 'soft' || memoryBytes !== this.memoryBytes || vcpus.length !== this.#vcpus.length) {
+      const found = `version ${version}, engine ${kind}, ${memoryBytes} bytes, ${vcpus.length} vCPUs`;
+      throw new RangeError(
+        `Cannot restore a VM of ${this.memoryBytes} bytes and ${this.#vcpus.length} vCPUs: state has ${found}`,
+      );
+    }
+    restoreMemory(this.memory, this.memoryBytes, state.memory);
+    // First the vCPUs: their time is what the interrupt hardware counts.
+    this.#vcpus.forEach((vcpu, index) => {
+      vcpu.restore(vcpus[index] as VcpuState);
+    });
+    this.#controller.restore(state.interrupts as InterruptControllerState);
   }
 }

@@ -1,6 +1,7 @@
-import { Cpu } from '../../x86/interp/cpu.ts';
+import { Cpu, type CpuSnapshot } from '../../x86/interp/cpu.ts';
 import { cpuModel } from '../../x86/state/cpuid.ts';
 import { powerOn } from '../../x86/system/power-on.ts';
+import { VECTOR } from '../../x86/system/exception.ts';
 import type { CpuIo } from '../../x86/system/system-cpu.ts';
 import type { EntryState, GuestIo, Vcpu, VcpuStop } from '../contract.ts';
 import { applyEntryState } from './entry.ts';
@@ -25,15 +26,26 @@ export interface SoftVcpuParts {
   readonly controller: InterruptController;
 }
 
+/** A vCPU as plain data. */
+export interface VcpuState {
+  readonly version: 1;
+  readonly cpu: CpuSnapshot;
+  /** What the guest's time-stamp counter stood at, without its own offset: it goes on from there. */
+  readonly tsc: number;
+  readonly nmi: boolean;
+}
+
 /** One virtual CPU on the software engine: runs the CPU in slices, injects interrupts between them, sleeps when it halts. */
 export class SoftVcpu implements Vcpu {
   readonly cpu: Cpu;
   readonly #host: SoftHost;
   readonly #controller: InterruptController;
   readonly #lapic: Lapic;
-  readonly #startNs: number;
+  #startNs: number;
   #io: GuestIo = NO_DEVICES;
   #stopped = false;
+  /** An NMI waits for its turn; there is at most one. */
+  #nmi = false;
   #wake: () => void = () => {};
   readonly #msr: MsrValue = { low: 0, high: 0 };
 
@@ -48,7 +60,10 @@ export class SoftVcpu implements Vcpu {
         this.cpu.attention = true;
         this.#kick();
       },
-      onNmi: () => {}, // nothing here sends one
+      onNmi: () => {
+        this.#nmi = true;
+        this.#kick();
+      },
       onInit: () => {},
       onStartup: () => {},
     };
@@ -67,6 +82,19 @@ export class SoftVcpu implements Vcpu {
   /** Host code wrote guest memory. */
   wrote(gpa: number, length: number): void {
     this.cpu.mmu.codePages.wrote(gpa, length);
+  }
+
+  /** The state between two runs; a run that was stopped ended between two instructions. */
+  save(): VcpuState {
+    return { version: 1, cpu: this.cpu.save(), tsc: this.tsc(), nmi: this.#nmi };
+  }
+
+  /** @throws {RangeError} when the state is of another version */
+  restore({ version, cpu, tsc, nmi }: VcpuState): void {
+    if (version !== 1) throw new RangeError(`Cannot restore a vCPU: state has version ${version}`);
+    this.cpu.restore(cpu);
+    this.#startNs = this.#host.clock.nowNs() - tsc;
+    this.#nmi = nmi;
   }
 
   stop(): void {
@@ -95,19 +123,27 @@ export class SoftVcpu implements Vcpu {
     for (;;) {
       const now = this.#host.clock.nowNs();
       if (now >= controller.nextDeadlineNs()) controller.tick(now);
+      if (this.#nmi && cpu.takesNmi && !this.#takeNmi()) return 'shutdown';
       if (this.#lapic.deliverable && cpu.interruptible && !cpu.interrupt(controller.acknowledge(0))) return 'shutdown';
       cpu.attention = this.#lapic.deliverable;
       const why = cpu.run(SLICE_INSTRUCTIONS);
       if (why === 'shutdown') return 'shutdown';
       if (this.#stopped) return 'busy';
-      if (why === 'halted' && !(this.#lapic.deliverable && cpu.interruptible)) return 'idle';
+      const woken = (this.#lapic.deliverable && cpu.interruptible) || (this.#nmi && cpu.takesNmi);
+      if (why === 'halted' && !woken) return 'idle';
       if (now >= end) return 'busy';
     }
   }
 
+  /** @returns false on a triple fault */
+  #takeNmi(): boolean {
+    this.#nmi = false;
+    return this.cpu.interrupt(VECTOR.NMI);
+  }
+
   async #sleep(): Promise<void> {
     const wait = this.#controller.nextDeadlineNs() - this.#host.clock.nowNs();
-    if (wait <= 0) return;
+    // Also when the time has come: whatever the guest asks of timers, the host's event loop has its turn.
     if (wait < SHORTEST_SLEEP_NS) return this.#host.yield();
     const sleep = this.#host.sleep(Math.min(wait, LONGEST_SLEEP_NS));
     this.#wake = sleep.wake;

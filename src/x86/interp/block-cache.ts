@@ -14,6 +14,9 @@ import { needsPreparation, type Translator } from './translate.ts';
 const BLOCK_MAX = 64;
 /** Room that a block may need: two records per instruction, the count of entries and the jump at its end. */
 const BLOCK_BYTES = (BLOCK_MAX * 2 + 2) * RECORD_BYTES;
+/** Pages that blocks are kept of, device memory included, and instructions that TypeScript executes: both cost host memory. */
+const PAGES_MAX = 1 << 17;
+const INSTRUCTIONS_MAX = 1 << 18;
 
 /** Where code lies: physical addresses of the page of its first byte and, when an instruction may cross, of the next page. */
 export interface CodePlace {
@@ -115,7 +118,12 @@ export class BlockCache {
   }
 
   #makeRoom(): void {
-    if (this.#next + BLOCK_BYTES <= ENGINE.recordsEnd) return;
+    const crowded = this.#pages.size >= PAGES_MAX || this.#translator.instructions.size >= INSTRUCTIONS_MAX;
+    if (crowded || this.#next + BLOCK_BYTES > ENGINE.recordsEnd) this.forget();
+  }
+
+  /** Drops all records, because there is no more room or because memory is not what it was. */
+  forget(): void {
     this.#pages.clear();
     this.#translator.instructions.clear();
     this.#next = ENGINE.records;

@@ -35,6 +35,13 @@ export interface CpuOptions {
   readonly tier?: 'interp' | 'jit' | 'mixed';
 }
 
+/** One CPU as plain data. */
+export interface CpuSnapshot {
+  readonly version: 1;
+  /** The bytes of layout.ts's S: a change of that layout is a change of the version. */
+  readonly state: Uint8Array;
+}
+
 /** Entries of a block after which it is compiled. */
 const HOT = 300;
 
@@ -62,6 +69,8 @@ export class Cpu implements SystemCpu, CodePlace {
   /** Budget taken away by requestExit, so that the count of instructions stays right. */
   #withheld = 0;
   #stepping = false;
+  /** How often all records went. */
+  #resets = 0;
   #failure: unknown;
   // CodePlace of the look-up at hand.
   physical = 0;
@@ -96,6 +105,7 @@ export class Cpu implements SystemCpu, CodePlace {
 
   /** All records are gone. */
   #reset(): void {
+    this.#resets++;
     this.jit?.dropAll();
     this.#jumps.clear(true);
   }
@@ -164,6 +174,11 @@ export class Cpu implements SystemCpu, CodePlace {
     return (this.#get32(S.flags) & FLAG.IF) !== 0 && (this.#get32(S.shadow) & SHADOW.interrupts) === 0;
   }
 
+  /** Whether an NMI may be delivered now: not in the handler of one, nor behind MOV SS. @spec SDM-3A §6.7.1 */
+  get takesNmi(): boolean {
+    return (this.#get32(S.shadow) & (SHADOW.nmi | SHADOW.interrupts)) === 0;
+  }
+
   /** Whether an external interrupt waits. */
   set attention(waits: boolean) {
     this.#set32(S.attention, waits ? 1 : 0);
@@ -212,6 +227,8 @@ export class Cpu implements SystemCpu, CodePlace {
           // A jump that hit the jump cache leaves its link slot behind; what follows is not its target.
           this.#ripOfRecord();
           this.#set32(S.link, 0);
+          // Costs something: a handler whose first instruction faults again would keep us here for ever.
+          this.#set32(S.budget, this.#get32(S.budget) - 1);
           if (!this.#raisePending(exit)) return 'shutdown';
           if (this.#get32(S.budget) < 0 || this.#stepping) return this.#paused();
           record = this.#lookup();
@@ -254,6 +271,26 @@ export class Cpu implements SystemCpu, CodePlace {
     return insn.def.stack === true && !isNonCanonical(this.address(insn));
   }
 
+  // --- Snapshots ----------------------------------------------------------------------------------------------------
+
+  /** Everything that a guest can tell, as plain data; between two calls of run(). What is translated is not part of it. */
+  save(): CpuSnapshot {
+    return { version: 1, state: new Uint8Array(this.state.bytes) };
+  }
+
+  /** Goes on from a saved state; guest memory may have changed as well. @throws {RangeError} of another version */
+  restore({ version, state }: CpuSnapshot): void {
+    if (version !== 1 || state.length !== this.state.bytes.length) {
+      throw new RangeError(`Cannot restore a CPU: state has version ${version} and ${state.length} bytes`);
+    }
+    this.state.bytes.set(state);
+    for (const place of [S.pc, S.link, S.budget]) this.#set32(place, 0);
+    this.mmu.updateMode();
+    this.mmu.flushAll();
+    this.#blocks.forget();
+    this.modeChanged();
+  }
+
   // --- Finding code -------------------------------------------------------------------------------------------------
 
   /** The record for the current RIP; delivers what fetching it raises. 0 on a triple fault. */
@@ -273,6 +310,7 @@ export class Cpu implements SystemCpu, CodePlace {
   #find(): number {
     // Taken before anything can fault: the handler of a fault must not be linked to the jump that met it.
     const link = this.#get32(S.link);
+    const resets = this.#resets;
     this.#set32(S.link, 0);
     this.#locate();
     const low = this.#linearLow;
@@ -282,7 +320,7 @@ export class Cpu implements SystemCpu, CodePlace {
     if (this.#stepping) return this.#blocks.single(this, this.#mode).record;
     const block = this.#blocks.find(this, this.#mode, this.#modeIndex);
     this.#jumps.insert(low, high, block);
-    if (link !== 0 && block.linkable) this.#view.setUint32(link, block.record, true);
+    if (link !== 0 && block.linkable && resets === this.#resets) this.#view.setUint32(link, block.record, true);
     return block.record;
   }
 
