@@ -71,10 +71,7 @@ const CYCLES: readonly Deviation[] = [
 ];
 
 /** Parts of tests, although their names do not say so: they run vectors and random programs on the CPU. */
-const TEST_SUPPORT = [
-  /^src\/x86\/interp\/case-executor\.ts$/,
-  /^src\/x86\/jit\/(lockstep(-machine)?|random-program)\.ts$/,
-];
+const TEST_SUPPORT = [/^src\/x86\/jit\/(lockstep(-machine)?|random-program)\.ts$/];
 
 /** Files that are started, not imported. */
 const ENTRIES = [
