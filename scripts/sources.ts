@@ -20,9 +20,9 @@ export function sourcesUnder(folder: string): SourceFile[] {
     .map((path) => ({ path, text: readFileSync(join(ROOT, path), 'utf8') }));
 }
 
-/** Tests, fuzzers and benchmarks: they are not part of the package and no layer. */
+/** Tests, what they run on (*-harness), fuzzers and benchmarks: they are not part of the package and no layer. */
 export function isTest(path: string): boolean {
-  return /\.(test|fuzz|bench)\.ts$/.test(path);
+  return /(\.(test|fuzz|bench)|-harness)\.ts$/.test(path);
 }
 
 /** Prints what was found, one line each, and makes the process fail when there was something. */

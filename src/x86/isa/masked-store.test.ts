@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type CpuResult, emptyState } from '../../testing/executor.ts';
 import { LAYOUT, MEMORY_WINDOWS } from '../../testing/layout.ts';
-import { CaseExecutor } from '../interp/case-executor.ts';
+import { CaseExecutor } from '../interp/case-harness.ts';
 import { S } from '../state/layout.ts';
 import { VECTOR } from '../system/exception.ts';
 

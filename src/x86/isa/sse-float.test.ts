@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { readVectors } from '../../testing/vectors.ts';
-import { CaseExecutor } from '../interp/case-executor.ts';
+import { CaseExecutor } from '../interp/case-harness.ts';
 import { S } from '../state/layout.ts';
 import { CpuState } from '../state/state.ts';
 import { encodeOperation, type ExactOperation, runExact } from './sse-float-exact.ts';

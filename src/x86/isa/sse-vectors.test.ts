@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { compareResult } from '../../testing/compare.ts';
 import { readVectors } from '../../testing/vectors.ts';
-import { CaseExecutor } from '../interp/case-executor.ts';
+import { CaseExecutor } from '../interp/case-harness.ts';
 
 const FOLDER = new URL('../../../test/vectors/', import.meta.url);
 const executor = new CaseExecutor();
