@@ -45,3 +45,26 @@ test('disposal frees the thread: nothing keeps the process', options, async () =
   await new Promise(setImmediate);
   assert.equal(process.getActiveResourcesInfo().length, before);
 });
+
+test('output that nobody reads holds the guest back, and the guest can still be stopped', options, async () => {
+  await using vm = await MicroVm.start({ ...SLEEP, command: ['/usr/bin/yes'] });
+  const reader = vm.stdout.readable.getReader();
+  const { value } = await reader.read();
+  assert.match(new TextDecoder().decode(value), /^y\n/);
+  assert.equal((await vm.stop()).reason, 'stopped');
+});
+
+test('what a guest wrote just before its end arrives in full, although nobody read before', options, async () => {
+  await using vm = await MicroVm.start({ ...SLEEP, command: ['/bin/sh', '-c', 'yes | head -c 200000'] });
+  assert.equal((await vm.exited).code, 0);
+  assert.equal((await vm.stdout.text()).length, 200_000);
+});
+
+test('leaving the output early lets the guest run to its end', options, async () => {
+  await using vm = await MicroVm.start({ ...SLEEP, command: ['/bin/sh', '-c', 'yes | head -c 1000000; exit 4'] });
+  for await (const chunk of vm.stdout) {
+    assert.ok(chunk.length > 0);
+    break;
+  }
+  assert.equal((await vm.exited).code, 4);
+});
