@@ -97,7 +97,8 @@ export class GuestMemory {
 
   #at(gpa: number, length: number): number {
     const offset = this.#offset(gpa, length);
-    if (offset < 0) throw new RangeError(`Cannot access ${length} bytes at guest address 0x${gpa.toString(16)}: outside memory`);
+    if (offset < 0)
+      throw new RangeError(`Cannot access ${length} bytes at guest address 0x${gpa.toString(16)}: outside memory`);
     return offset;
   }
 
