@@ -5,11 +5,15 @@ import { initBlob } from '../host/init-blob.ts';
 /** The init program, under the name that the kernel's command line gives. */
 const INIT_PATH = 'init.krun';
 
+/** Its modification time is the host's time at the moment the guest looks. */
+const CLOCK_PATH = '.krun_clock';
+
 /** What lies over a root share: the init program and what it is told. Each name is gone once the guest has opened it. */
 export function guestFiles({ workload, consoles }: Pick<MachineSpec, 'workload' | 'consoles'>): OverlaySpec[] {
   return [
     { path: INIT_PATH, data: initBlob(), mode: 0o755, oneShot: true },
     { path: GUEST_CONFIG_PATH, data: encodeWorkload({ workload, consoles }), mode: 0o600, oneShot: true },
+    { path: CLOCK_PATH, data: new Uint8Array(), mode: 0o444, oneShot: true },
   ];
 }
 

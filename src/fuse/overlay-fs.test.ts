@@ -47,6 +47,16 @@ test('a one-shot name is found once per mount and its node stays', () => {
   assert.equal(guest.lookup(1, 'init.krun').error, 0);
 });
 
+test('a one-shot file was modified at the moment the guest looks', () => {
+  const overlay = new Overlay();
+  overlay.add({ path: 'clock', mode: 0o444, data: new Uint8Array(), oneShot: true });
+  const guest = new FuseClient(new FuseServer(overlayFs(nullFs(), overlay, () => 1_700_000_000_250)));
+  guest.init();
+  const found = guest.lookup(1, 'clock');
+  assert.deepEqual([attrOf(found, 'mtime'), attrOf(found, 'mtimensec')], [1_700_000_000, 250_000_000]);
+  assert.equal(attrOf(guest.getattr(nodeidOf(found)), 'mtime', ATTR_OUT), 1_700_000_000);
+});
+
 test('virtual directories nest, are listed, and take no new names', () => {
   const guest = mounted(
     { path: 'dir', mode: 0o755 },

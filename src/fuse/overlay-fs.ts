@@ -24,9 +24,13 @@ const SEEK_HOLE = 4;
 const DT_DIR = 4;
 const DT_REG = 8;
 
-/** Lays virtual files and directories over a file system: an exact name match wins over what lies below. */
-export function overlayFs(below: FileSystem, overlay: Overlay): FileSystem {
-  return new OverlayFs(below, overlay);
+/**
+ * Lays virtual files and directories over a file system: an exact name match wins over what lies below.
+ *
+ * @param wallMs the time that a one-shot file carries when it is found, so that it can set the guest's clock
+ */
+export function overlayFs(below: FileSystem, overlay: Overlay, wallMs: () => number = () => 0): FileSystem {
+  return new OverlayFs(below, overlay, wallMs);
 }
 
 /**
@@ -37,13 +41,15 @@ class OverlayFs implements FileSystem {
   readonly wants: bigint;
   readonly #below: FileSystem;
   readonly #overlay: Overlay;
+  readonly #wallMs: () => number;
   /** One-shot names that were found in this mount. */
   readonly #spent = new Set<VirtualNode>();
 
-  constructor(below: FileSystem, overlay: Overlay) {
+  constructor(below: FileSystem, overlay: Overlay, wallMs: () => number) {
     this.wants = below.wants;
     this.#below = below;
     this.#overlay = overlay;
+    this.#wallMs = wallMs;
   }
 
   init(flags: bigint): void {
@@ -62,7 +68,10 @@ class OverlayFs implements FileSystem {
     const node = this.#find(parent, name);
     if (node === undefined) return this.#isVirtual(parent) ? -ENOENT : this.#below.lookup(parent, name, entry);
     if (node.oneShot) this.#spent.add(node);
-    return fillEntry(node, entry);
+    this.#fillAttr(node, entry);
+    entry.nodeid = node.nodeid;
+    entry.entryValidS = node.validS;
+    return 0;
   }
   forget(nodeid: number, nlookup: number): void {
     if (!this.#isVirtual(nodeid)) this.#below.forget(nodeid, nlookup);
@@ -71,8 +80,7 @@ class OverlayFs implements FileSystem {
   getattr(nodeid: number, fh: number, reply: AttrReply): number {
     const node = this.#overlay.byId(nodeid);
     if (node === undefined) return this.#below.getattr(nodeid, fh, reply);
-    Object.assign(reply.attr, node.attr);
-    reply.attrValidS = node.validS;
+    this.#fillAttr(node, reply);
     return 0;
   }
   setattr(nodeid: number, fh: number, change: AttrChange, reply: AttrReply): number {
@@ -241,14 +249,15 @@ class OverlayFs implements FileSystem {
       },
     };
   }
-}
 
-function fillEntry(node: VirtualNode, entry: Entry): number {
-  Object.assign(entry.attr, node.attr);
-  entry.nodeid = node.nodeid;
-  entry.entryValidS = node.validS;
-  entry.attrValidS = node.validS;
-  return 0;
+  #fillAttr(node: VirtualNode, reply: AttrReply): void {
+    Object.assign(reply.attr, node.attr);
+    reply.attrValidS = node.validS;
+    if (!node.oneShot) return;
+    const wallMs = this.#wallMs();
+    reply.attr.mtime = Math.floor(wallMs / 1000);
+    reply.attr.mtimeNs = Math.floor((wallMs % 1000) * 1e6);
+  }
 }
 
 function openVirtual(reply: OpenReply): number {

@@ -7,6 +7,7 @@ import { nullFs } from '../fuse/null-fs.ts';
 import { Overlay } from '../fuse/overlay.ts';
 import { overlayFs } from '../fuse/overlay-fs.ts';
 import { readOnlyFs } from '../fuse/read-only-fs.ts';
+import { hostClock } from './clock.ts';
 import { openPassthrough } from './passthrough-fs.ts';
 
 /**
@@ -20,7 +21,7 @@ export function openShare({ path, readOnly, overlay }: ShareSpec, extra: readonl
   try {
     const guarded = readOnly ? readOnlyFs(directory) : directory;
     const items = [...extra, ...overlay];
-    return items.length === 0 ? guarded : overlayFs(guarded, layOut(items));
+    return items.length === 0 ? guarded : overlayFs(guarded, layOut(items), hostClock.wallMs);
   } catch (error) {
     directory.close();
     throw error;
