@@ -28,6 +28,10 @@ export interface MachineOptions {
   /** Further consoles, in order of their devices. */
   readonly extraConsoles?: readonly ConsoleOptions[];
   readonly kernel?: KernelOptions;
+  /** What the guest's own TCP and UDP sockets reach, through the host's; default `none`. */
+  readonly network?: 'none' | NetworkOptions;
+  /** The socket device between guest and host; false for none at all. */
+  readonly vsock?: false | VsockOptions;
   /** Where guest instructions run; default `auto`. */
   readonly engine?: 'auto' | 'kvm' | 'soft';
 }
@@ -91,4 +95,40 @@ export interface KernelOptions {
   readonly console?: string;
   /** Words put after the default command line. */
   readonly extraArguments?: readonly string[];
+}
+
+/**
+ * The guest's Internet sockets become the host's. A rule is `HOST`, `HOST:PORT`, `HOST:LOW-HIGH` or `:PORT`, where HOST
+ * is an address, a network (`10.0.0.0/8`), a name, a name with all below it (`*.example.com`), or `*`; an IPv6 address
+ * stands in brackets when a port follows. With rules about names the guest's DNS queries are answered by the host's
+ * resolvers, for names the rules allow; a name never stands for an address of this host or site.
+ */
+export interface NetworkOptions {
+  /** What the guest may connect and send to; absent: everything. */
+  readonly allow?: readonly string[];
+  /** What it may not, whatever `allow` says. */
+  readonly deny?: readonly string[];
+  /**
+   * Listening ports of the guest that the host offers: `{ '8080': 80 }` is port 80 of the guest at 127.0.0.1:8080;
+   * `0.0.0.0:8080` and `[::]:8080` choose another address, `*:8080` the one the guest listens at. `all`: every port,
+   * at the guest's own number and address. Default: none.
+   */
+  readonly ports?: 'all' | Readonly<Record<string, number>>;
+  /** Addresses of DNS servers, `192.0.2.1` or `192.0.2.1:5353`; default: those of the host. */
+  readonly dns?: readonly string[];
+  /** Kinds of the guest's sockets that become the host's; default `inet`. `unix` opens every unix socket of the host. */
+  readonly families?: readonly ('inet' | 'unix')[];
+}
+
+export interface VsockOptions {
+  readonly ports?: readonly VsockPortOptions[];
+}
+
+/** A vsock port joined to a unix socket of the host. */
+export interface VsockPortOptions {
+  readonly port: number;
+  /** Path of the unix socket on the host. */
+  readonly path: string;
+  /** True: the host connects to the path and reaches the guest's port; false: the guest connects to the port. */
+  readonly listen?: boolean;
 }

@@ -34,6 +34,7 @@ test('a root and a command are enough; everything else has a default', () => {
         ],
       },
     ],
+    vsock: { tsi: { inet: false, unix: false }, egress: { deny: [] }, ports: [], unixPorts: [] },
     workload: {
       command: ['/bin/x'],
       env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root' },

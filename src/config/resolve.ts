@@ -1,6 +1,7 @@
 import { MiB } from '../base/units.ts';
 import { checkChoice, checkInteger, checkKeys, checkText, checkWords, refuse } from './checks.ts';
 import { resolveConsoles } from './consoles.ts';
+import { resolveVsock } from './network.ts';
 import type { KernelOptions, MachineOptions } from './options.ts';
 import { ROOT_TAG, resolveShares } from './shares.ts';
 import type { KernelSpec, MachineSpec } from './spec.ts';
@@ -17,7 +18,7 @@ const VCPUS_MAX = 1;
 
 const KNOWN: readonly (keyof MachineOptions)[] = [
   ...(['root', 'readOnly', 'command', 'env', 'workdir', 'hostname', 'rlimits', 'user', 'memoryMiB', 'vcpus'] as const),
-  ...(['volumes', 'shares', 'console', 'extraConsoles', 'kernel', 'engine'] as const),
+  ...(['volumes', 'shares', 'console', 'extraConsoles', 'kernel', 'engine', 'network', 'vsock'] as const),
 ];
 
 /**
@@ -28,6 +29,7 @@ const KNOWN: readonly (keyof MachineOptions)[] = [
  */
 export function resolveConfig(options: MachineOptions, others: readonly string[] = []): MachineSpec {
   checkKeys('the options', options, [...KNOWN, ...others]);
+  const vsock = resolveVsock(options);
   const spec: MachineSpec = {
     engine: checkChoice('engine', options.engine ?? 'auto', ['auto', 'kvm', 'soft']),
     vm: {
@@ -37,6 +39,7 @@ export function resolveConfig(options: MachineOptions, others: readonly string[]
     kernel: resolveKernel(options.kernel ?? {}),
     shares: resolveShares(options),
     consoles: resolveConsoles(options),
+    ...(vsock !== undefined && { vsock }),
     workload: resolveWorkload(options),
   };
   if (!spec.shares.some(({ tag }) => tag === ROOT_TAG)) {

@@ -8,6 +8,8 @@ export interface MachineSpec {
   readonly shares: readonly ShareSpec[];
   /** virtio-console devices, in device order. */
   readonly consoles: readonly ConsoleSpec[];
+  /** The socket device; absent: there is none. */
+  readonly vsock?: VsockSpec;
   readonly workload: WorkloadSpec;
 }
 
@@ -86,4 +88,45 @@ export interface MountSpec {
   /** Absolute path in the guest. */
   readonly path: string;
   readonly readOnly: boolean;
+}
+
+/** virtio-vsock, and what the guest's own sockets reach through it. */
+export interface VsockSpec {
+  /** Families of sockets that the guest's kernel hands to the host. */
+  readonly tsi: { readonly inet: boolean; readonly unix: boolean };
+  readonly egress: EgressSpec;
+  /** Listening ports of the guest on the host. */
+  readonly ports: 'all' | readonly PublishedPortSpec[];
+  /** DNS servers; absent: those of the host. */
+  readonly resolvers?: readonly { readonly address: string; readonly port: number }[];
+  readonly unixPorts: readonly UnixPortSpec[];
+}
+
+/** Where the guest may connect and send to: what `deny` names never, what `allow` names, or all without it. */
+export interface EgressSpec {
+  readonly allow?: readonly EgressRuleSpec[];
+  readonly deny: readonly EgressRuleSpec[];
+}
+
+export interface EgressRuleSpec {
+  readonly host:
+    | { readonly kind: 'any' }
+    | { readonly kind: 'name'; readonly name: string; readonly subdomains: boolean }
+    | { readonly kind: 'network'; readonly bytes: readonly number[]; readonly prefix: number };
+  /** Both ends included. */
+  readonly ports: { readonly from: number; readonly to: number };
+}
+
+export interface PublishedPortSpec {
+  readonly hostPort: number;
+  readonly guestPort: number;
+  /** Absent: the address that the guest listens at. */
+  readonly address?: string;
+}
+
+/** A vsock port and a unix socket of the host; `listen`: the host connects, else the guest does. */
+export interface UnixPortSpec {
+  readonly port: number;
+  readonly path: string;
+  readonly listen: boolean;
 }
