@@ -55,7 +55,7 @@ export const CPU_FEATURES = {
   sha: [7, 0, 'ebx', 29],
   umip: [7, 0, 'ecx', 2],
   rdpid: [7, 0, 'ecx', 22],
-  fsrm: [7, 0, 'edx', 4],
+  fzrm: [7, 1, 'eax', 10], fsrs: [7, 1, 'eax', 11], fsrm: [7, 0, 'edx', 4],
   serialize: [7, 0, 'edx', 14],
   archCapabilities: [7, 0, 'edx', 29],
   xsaveopt: [0xd, 1, 'eax', 0],

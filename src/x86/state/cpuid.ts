@@ -56,8 +56,8 @@ const NONE: CpuidResult = [0, 0, 0, 0];
 const MAX_BASIC = 0x16;
 const MAX_EXTENDED = 0x8000_0008;
 const KVM_BASE = 0x4000_0000;
-/** The crystal that leaf 15h multiplies; its value is free. */
-const CRYSTAL_HZ = 25_000_000;
+/** The crystal that leaf 15h multiplies, and at which the timer of the local APIC counts. */
+const CRYSTAL_HZ = 1_000_000_000;
 
 /** @spec SDM-2A "CPUID", LINUX-KVM "KVM CPUID bits" */
 export function cpuid(model: CpuModel, state: CpuidState, leaf: number, subleaf: number): CpuidResult {
@@ -87,7 +87,8 @@ function basicLeaf(model: CpuModel, state: CpuidState, leaf: number, subleaf: nu
     case 0x6:
       return [word('eax'), 0, 0, 0];
     case 0x7:
-      return subleaf === 0 ? [0, word('ebx'), word('ecx'), word('edx')] : NONE;
+      if (subleaf === 0) return [1, word('ebx'), word('ecx'), word('edx')];
+      return subleaf === 1 ? [word('eax', 1), 0, 0, 0] : NONE;
     case 0xb:
       return topologyLeaf(model, subleaf);
     case 0xd:
