@@ -7,6 +7,7 @@ import { hostEntropy } from '../host/entropy.ts';
 import { findFirmware } from '../host/kernel/provider.ts';
 import { HostMemoryDiscarder } from '../host/memory-discarder.ts';
 import { mountPoints, openShare } from '../host/shares.ts';
+import { type OpenVsock, openVsock } from '../host/vsock/open-vsock.ts';
 import type { MachineResources } from '../machine/resources.ts';
 import { atStage } from './errors.ts';
 import { guestFiles } from './guest-files.ts';
@@ -25,6 +26,7 @@ export interface ResourceOptions {
 export interface Resources extends MachineResources {
   readonly balloon: HostMemoryDiscarder;
   readonly openConsoles: readonly OpenConsole[];
+  readonly openVsock: OpenVsock | undefined;
   /** As `uname -r` prints it. */
   readonly kernelRelease: string;
   close(): void;
@@ -46,6 +48,7 @@ export async function openResources(spec: MachineSpec, options: ResourceOptions)
   try {
     const shares = await atStage('resources', () => openShares(spec, closers));
     const consoles = await atStage('resources', () => openConsoles(spec, wire, closers));
+    const vsock = await atStage('resources', () => openSockets(spec, closers));
     return {
       kernel: { bytes: firmware.image, loadAddress: firmware.loadAddress, entry: firmware.entryAddress },
       kernelRelease: firmware.release,
@@ -55,6 +58,8 @@ export async function openResources(spec: MachineSpec, options: ResourceOptions)
       balloon: new HostMemoryDiscarder(),
       consoles: consoles.map(({ backend }) => backend),
       openConsoles: consoles,
+      openVsock: vsock,
+      ...(vsock !== undefined && { vsock: vsock.backend }),
       shares,
       tscKHz,
       close,
@@ -92,4 +97,11 @@ function openConsoles(
     closers.push(() => opened.close());
     return opened;
   });
+}
+
+async function openSockets({ vsock }: MachineSpec, closers: (() => void)[]): Promise<OpenVsock | undefined> {
+  if (vsock === undefined) return undefined;
+  const opened = await openVsock(vsock);
+  closers.push(() => opened.close());
+  return opened;
 }

@@ -50,11 +50,7 @@ export function assemble(spec: Pick<MachineSpec, 'vm' | 'kernel'>, vm: Vm, resou
   const watchers = { consoles, phases, onExitCode: (code: number) => outcome.report(code) };
   const devices = seatDevices(deviceTable(resources, watchers), vm, mmio, resources);
 
-  const commandLine = kernelCommandLine(
-    spec.kernel,
-    resources,
-    devices.map(({ slot }) => slot),
-  );
+  const commandLine = kernelCommandLine(spec.kernel, resources, devices);
   loadKernel(vm.memory, kernel);
   writeDescriptorTables(vm.memory);
   writePageTables(vm.memory);
@@ -78,6 +74,6 @@ function seatDevices(rows: readonly DeviceRow[], vm: Vm, mmio: Bus, resources: M
       schedule: resources.schedule,
     });
     mmio.attach(slot.gpa, WINDOW_BYTES, transport);
-    return { id: row.id, slot, transport };
+    return { id: row.id, slot, transport, words: row.words ?? [] };
   });
 }

@@ -4,6 +4,7 @@ import { virtioBalloon } from '../devices/virtio-balloon/index.ts';
 import { virtioConsole } from '../devices/virtio-console/index.ts';
 import { virtioFs } from '../devices/virtio-fs/index.ts';
 import { virtioRng } from '../devices/virtio-rng/index.ts';
+import { type VsockBackend, virtioVsock } from '../devices/virtio-vsock/index.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { VirtioDevice } from '../virtio/device.ts';
 import { createMmioTransport, type MmioTransport } from '../virtio/mmio-transport.ts';
@@ -23,6 +24,8 @@ export interface Seat {
 export interface DeviceRow {
   /** Unique in a machine; `hvc0` is the first console. */
   readonly id: string;
+  /** What the kernel is told besides where the device is. */
+  readonly words?: readonly string[];
   seat(seat: Seat): MmioTransport;
 }
 
@@ -50,7 +53,14 @@ export function deviceTable(resources: MachineResources, { consoles, phases, onE
         { ...share, onExitCode },
       ),
     ),
+    ...(resources.vsock === undefined ? [] : [vsockRow(resources.vsock)]),
   ];
+}
+
+/** The words make the guest's kernel hand its sockets to the host. */
+function vsockRow(backend: VsockBackend): DeviceRow {
+  const words = [...(backend.tsi?.inet ? ['tsi_hijack'] : []), ...(backend.tsi?.unix ? ['tsi_hijack_unix'] : [])];
+  return { ...row('vsock0', virtioVsock, backend), words };
 }
 
 function row<Backend, const Sizes extends readonly number[]>(

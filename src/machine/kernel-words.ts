@@ -15,13 +15,14 @@ type Sources = Pick<MachineResources, 'kernel' | 'tscKHz' | 'initWords'>;
 export function kernelCommandLine(
   spec: KernelSpec,
   { kernel, tscKHz, initWords }: Sources,
-  slots: readonly Slot[],
+  devices: readonly { readonly slot: Slot; readonly words: readonly string[] }[],
 ): string {
   const tuning = spec.tuning ?? bootTuning({ tscKHz });
   const head = [DEFAULT_COMMAND_LINE, ...tuning, ...spec.extraArguments, ...(initWords?.environment ?? [])].join(' ');
   const withConsole = spec.console === undefined ? head : replaceConsole(head, spec.console);
+  const deviceWords = devices.flatMap(({ slot, words }) => [slotWord(slot), ...words]);
   return buildCommandLine(
-    [withConsole, ...slots.map(slotWord), '--', ...(initWords?.arguments ?? [])],
+    [withConsole, ...deviceWords, '--', ...(initWords?.arguments ?? [])],
     kernel.commandLineSize,
   );
 }

@@ -14,6 +14,8 @@ export interface SeatedDevice {
   readonly id: string;
   readonly slot: Slot;
   readonly transport: MmioTransport;
+  /** On the kernel's command line, behind the device's place. */
+  readonly words: readonly string[];
 }
 
 export interface MachineParts {

@@ -6,6 +6,7 @@ import type { MemoryDiscarder } from '../devices/virtio-balloon/backend.ts';
 import type { ConsoleBackend } from '../devices/virtio-console/index.ts';
 import type { SharedDirectory } from '../devices/virtio-fs/backend.ts';
 import type { ByteSource } from '../devices/virtio-rng/index.ts';
+import type { VsockBackend } from '../devices/virtio-vsock/index.ts';
 
 /** Everything a machine needs from outside, opened. The machine closes none of it. */
 export interface MachineResources {
@@ -18,6 +19,8 @@ export interface MachineResources {
   readonly consoles: readonly ConsoleBackend[];
   /** In the order of `MachineSpec.shares`. */
   readonly shares: readonly Omit<SharedDirectory, 'onExitCode'>[];
+  /** Absent: the machine has no vsock device. */
+  readonly vsock?: VsockBackend;
   /** COM1 and on. */
   readonly serials?: readonly SerialBackend[];
   /** Ticks of the guest's time-stamp counter per millisecond. */
