@@ -3,6 +3,7 @@ import type { MachineSpec } from '../config/spec.ts';
 import type { FileSystem } from '../fuse/file-system.ts';
 import { hostClock } from '../host/clock.ts';
 import { type ConsoleLink, type OpenConsole, openConsole } from '../host/console-backend.ts';
+import { type OpenDisk, openDisk } from '../host/disk/open-disk.ts';
 import { hostEntropy } from '../host/entropy.ts';
 import { findFirmware } from '../host/kernel/provider.ts';
 import { HostMemoryDiscarder } from '../host/memory-discarder.ts';
@@ -10,6 +11,7 @@ import { mountPoints, openShare } from '../host/shares.ts';
 import { type OpenVsock, openVsock } from '../host/vsock/open-vsock.ts';
 import type { MachineResources } from '../machine/resources.ts';
 import { atStage } from './errors.ts';
+import { rootDiskWords } from './root-disk-words.ts';
 import { guestFiles } from './guest-files.ts';
 import type { KernelProgress } from './messages.ts';
 
@@ -46,6 +48,7 @@ export async function openResources(spec: MachineSpec, options: ResourceOptions)
     for (const closer of closers.splice(0)) closer();
   };
   try {
+    const disks = await atStage('resources', () => openDisks(spec, closers));
     const shares = await atStage('resources', () => openShares(spec, closers));
     const consoles = await atStage('resources', () => openConsoles(spec, wire, closers));
     const vsock = await atStage('resources', () => openSockets(spec, closers));
@@ -61,6 +64,8 @@ export async function openResources(spec: MachineSpec, options: ResourceOptions)
       openVsock: vsock,
       ...(vsock !== undefined && { vsock: vsock.backend }),
       shares,
+      disks,
+      ...(spec.rootDisk && { initWords: rootDiskWords(spec.rootDisk) }),
       tscKHz,
       close,
     };
@@ -68,6 +73,14 @@ export async function openResources(spec: MachineSpec, options: ResourceOptions)
     close();
     throw error;
   }
+}
+
+function openDisks({ disks }: MachineSpec, closers: (() => void)[]): OpenDisk[] {
+  return disks.map((disk) => {
+    const opened = openDisk(disk);
+    closers.push(() => opened.close());
+    return opened;
+  });
 }
 
 function openShares(spec: MachineSpec, closers: (() => void)[]): { tag: string; fileSystem: FileSystem }[] {

@@ -21,6 +21,13 @@ export function checkGuestPath(what: string, value: unknown): string {
   return path;
 }
 
+/** A switch; absent means false. */
+export function checkBoolean(what: string, value: unknown): boolean {
+  return typeof value === 'boolean' || value === undefined
+    ? value === true
+    : refuse(what, `expected true or false, found ${describe(value)}`);
+}
+
 /** A whole number in a range, both ends included. */
 export function checkInteger(what: string, value: unknown, min: number, max: number): number {
   if (typeof value !== 'number' || !Number.isInteger(value))

@@ -23,6 +23,10 @@ export interface MachineOptions {
   readonly volumes?: readonly VolumeOptions[];
   /** File-sharing devices under tags of your own; the guest mounts them itself. */
   readonly shares?: readonly ShareOptions[];
+  /** Disk images that the guest sees as `/dev/vda`, `/dev/vdb` and on, in this order. */
+  readonly disks?: readonly DiskOptions[];
+  /** A disk that becomes the guest's `/` before the command runs; there is no `root` then. */
+  readonly rootDisk?: RootDiskOptions;
   /** The console of the command; false for none at all. */
   readonly console?: ConsoleOptions | false;
   /** Further consoles, in order of their devices. */
@@ -54,6 +58,30 @@ export interface ShareOptions {
   /** Whether a root share gets the init program laid over it; default true. */
   readonly init?: boolean;
   readonly overlay?: readonly OverlayOptions[];
+}
+
+/** A file or block device of the host as a disk of the guest. */
+export interface DiskOptions {
+  readonly path: string;
+  /** Default `raw`. Never guessed: a guest can write to its raw disk what looks like an image of another format. */
+  readonly format?: 'raw' | 'qcow2' | 'vmdk';
+  readonly readOnly?: boolean;
+  /** Transfers go past the host's page cache (O_DIRECT). */
+  readonly direct?: boolean;
+  /** Whether data is on the host's disk when the guest's flush is done: `full` (default), or `none`; `relaxed` is `full` on Linux. */
+  readonly sync?: 'none' | 'relaxed' | 'full';
+  /** What the guest reads as the disk's serial, at most 20 bytes; default: numbers that tell the host's file from others. */
+  readonly serial?: string;
+}
+
+/** The file system that becomes the root. */
+export interface RootDiskOptions {
+  /** Default `/dev/vda`. */
+  readonly device?: string;
+  /** Such as `ext4`; default: the types that the guest's kernel knows are tried in turn. */
+  readonly fileSystem?: string;
+  /** As in fstab, such as `ro,noatime`. */
+  readonly options?: string;
 }
 
 /** A virtual file or directory laid over a share; the host directory is not touched. */

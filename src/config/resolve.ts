@@ -1,6 +1,7 @@
 import { MiB } from '../base/units.ts';
 import { checkChoice, checkInteger, checkKeys, checkText, checkWords, refuse } from './checks.ts';
 import { resolveConsoles } from './consoles.ts';
+import { resolveDisks, resolveRootDisk, rootDiskShare } from './disks.ts';
 import { resolveVsock } from './network.ts';
 import type { KernelOptions, MachineOptions } from './options.ts';
 import { ROOT_TAG, resolveShares } from './shares.ts';
@@ -18,7 +19,18 @@ const VCPUS_MAX = 1;
 
 const KNOWN: readonly (keyof MachineOptions)[] = [
   ...(['root', 'readOnly', 'command', 'env', 'workdir', 'hostname', 'rlimits', 'user', 'memoryMiB', 'vcpus'] as const),
-  ...(['volumes', 'shares', 'console', 'extraConsoles', 'kernel', 'engine', 'network', 'vsock'] as const),
+  ...([
+    'volumes',
+    'shares',
+    'console',
+    'extraConsoles',
+    'kernel',
+    'engine',
+    'network',
+    'vsock',
+    'disks',
+    'rootDisk',
+  ] as const),
 ];
 
 /**
@@ -30,6 +42,10 @@ const KNOWN: readonly (keyof MachineOptions)[] = [
 export function resolveConfig(options: MachineOptions, others: readonly string[] = []): MachineSpec {
   checkKeys('the options', options, [...KNOWN, ...others]);
   const vsock = resolveVsock(options);
+  const rootDisk = resolveRootDisk(options.rootDisk);
+  const shares = resolveShares(options);
+  if (rootDisk !== undefined && options.root !== undefined) refuse('rootDisk', 'root is set as well');
+  if (rootDisk !== undefined && !shares.some(({ tag }) => tag === ROOT_TAG)) shares.unshift(rootDiskShare());
   const spec: MachineSpec = {
     engine: checkChoice('engine', options.engine ?? 'auto', ['auto', 'kvm', 'soft']),
     vm: {
@@ -37,7 +53,9 @@ export function resolveConfig(options: MachineOptions, others: readonly string[]
       vcpus: checkInteger('vcpus', options.vcpus ?? 1, 1, VCPUS_MAX),
     },
     kernel: resolveKernel(options.kernel ?? {}),
-    shares: resolveShares(options),
+    shares,
+    disks: resolveDisks(options),
+    ...(rootDisk !== undefined && { rootDisk }),
     consoles: resolveConsoles(options),
     ...(vsock !== undefined && { vsock }),
     workload: resolveWorkload(options),

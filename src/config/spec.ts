@@ -6,6 +6,10 @@ export interface MachineSpec {
   readonly kernel: KernelSpec;
   /** virtio-fs devices, in device order. */
   readonly shares: readonly ShareSpec[];
+  /** virtio-blk devices, in device order: vda, vdb and on. */
+  readonly disks: readonly DiskSpec[];
+  /** A device of the guest that becomes its root in place of the root share. */
+  readonly rootDisk?: RootDiskSpec;
   /** virtio-console devices, in device order. */
   readonly consoles: readonly ConsoleSpec[];
   /** The socket device; absent: there is none. */
@@ -43,6 +47,30 @@ export interface OverlaySpec {
   /** Permission bits. */
   readonly mode: number;
   readonly oneShot: boolean;
+}
+
+/** A disk image and how it is used. */
+export interface DiskSpec {
+  readonly path: string;
+  /** What is in the file does not decide this. */
+  readonly format: 'raw' | 'qcow2' | 'vmdk';
+  readonly readOnly: boolean;
+  /** Past the host's page cache. */
+  readonly direct: boolean;
+  /** What a guest's flush does; `none`: it has none. */
+  readonly sync: 'none' | 'relaxed' | 'full';
+  /** What the guest sees as the disk's serial; absent: numbers of the file on the host. */
+  readonly serial?: string;
+}
+
+/** A file system on a disk that init mounts as `/`. */
+export interface RootDiskSpec {
+  /** Such as `/dev/vda`. */
+  readonly device: string;
+  /** Absent: every type that the guest's kernel knows is tried. */
+  readonly fileSystem?: string;
+  /** As in fstab. */
+  readonly options?: string;
 }
 
 /** Port 0 is the console itself. */

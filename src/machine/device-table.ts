@@ -1,6 +1,7 @@
 import type { Log } from '../base/log.ts';
 import type { IrqLine } from '../bus/bus.ts';
 import { virtioBalloon } from '../devices/virtio-balloon/index.ts';
+import { virtioBlk } from '../devices/virtio-blk/index.ts';
 import { virtioConsole } from '../devices/virtio-console/index.ts';
 import { virtioFs } from '../devices/virtio-fs/index.ts';
 import { virtioRng } from '../devices/virtio-rng/index.ts';
@@ -53,6 +54,7 @@ export function deviceTable(resources: MachineResources, { consoles, phases, onE
         { ...share, onExitCode },
       ),
     ),
+    ...(resources.disks ?? []).map((backend, index) => row(`vd${index}`, virtioBlk, backend)),
     ...(resources.vsock === undefined ? [] : [vsockRow(resources.vsock)]),
   ];
 }

@@ -3,6 +3,7 @@ import type { Log } from '../base/log.ts';
 import type { KernelImage } from '../boot/kernel-image.ts';
 import type { SerialBackend } from '../devices/legacy/uart.ts';
 import type { MemoryDiscarder } from '../devices/virtio-balloon/backend.ts';
+import type { BlockBackend } from '../devices/virtio-blk/index.ts';
 import type { ConsoleBackend } from '../devices/virtio-console/index.ts';
 import type { SharedDirectory } from '../devices/virtio-fs/backend.ts';
 import type { ByteSource } from '../devices/virtio-rng/index.ts';
@@ -19,6 +20,8 @@ export interface MachineResources {
   readonly consoles: readonly ConsoleBackend[];
   /** In the order of `MachineSpec.shares`. */
   readonly shares: readonly Omit<SharedDirectory, 'onExitCode'>[];
+  /** In the order of `MachineSpec.disks`. */
+  readonly disks?: readonly BlockBackend[];
   /** Absent: the machine has no vsock device. */
   readonly vsock?: VsockBackend;
   /** COM1 and on. */

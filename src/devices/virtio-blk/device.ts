@@ -159,7 +159,8 @@ export class BlockDevice implements RunningDevice {
   /** Said once: a guest can cause as many failures as it likes. */
   #failed(error: unknown): Status {
     this.#failures += 1;
-    if (this.#failures === 1) this.#log('warn', `virtio-blk: ${error instanceof Error ? error.message : String(error)}`);
+    if (this.#failures === 1)
+      this.#log('warn', `virtio-blk: ${error instanceof Error ? error.message : String(error)}`);
     return VIRTIO_BLK_S_IOERR;
   }
 }
