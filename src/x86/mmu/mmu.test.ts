@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { S, TLB_TABLE, TLB_WRITE } from '../state/layout.ts';
+import { JUMP_TABLE, S, TLB_TABLE, TLB_WRITE } from '../state/layout.ts';
 import { FLAG } from '../state/state.ts';
 import { AT, enterLongMode, halves, RAM_BYTES, raised, type TestCpu, testCpu } from '../system/system-harness.ts';
 
@@ -262,7 +262,7 @@ test('the user jump cache and tables follow CPL', () => {
   const kernel = [cpu.state.get32(S.tlb), cpu.state.get32(S.jumpCache)];
   cpu.state.set32(S.cpl, 3);
   cpu.mmu.selectView();
-  assert.deepEqual([cpu.state.get32(S.tlb) - kernel[0]!, cpu.state.get32(S.jumpCache) - kernel[1]!], [2 * TLB_TABLE, 4096 * 16]);
+  assert.deepEqual([cpu.state.get32(S.tlb) - kernel[0]!, cpu.state.get32(S.jumpCache) - kernel[1]!], [2 * TLB_TABLE, JUMP_TABLE]);
 });
 
 test('INVLPG drops a 1 GiB page it names, and leaves one it does not', () => {
