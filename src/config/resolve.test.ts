@@ -24,6 +24,7 @@ test('a root and a command are enough; everything else has a default', () => {
     vm: { memoryBytes: 512 * 1024 * 1024, vcpus: 1 },
     kernel: { extraArguments: [] },
     shares: [{ tag: '/dev/root', path: '/r', readOnly: false, init: true, overlay: [] }],
+    disks: [],
     consoles: [
       {
         ports: [
