@@ -22,10 +22,15 @@ export type {
   ConsoleOptions,
   KernelOptions,
   MachineOptions,
+  NetworkOptions,
   OverlayOptions,
   ShareOptions,
   StreamKind,
   VolumeOptions,
+  VsockOptions,
+  VsockPortOptions,
 } from './api/options.ts';
 export { OutputStream } from './api/output-stream.ts';
+export { VsockListener } from './api/vsock-handle.ts';
+export { VsockStream } from './api/vsock-stream.ts';
 export { type Exit, type ExitReason, exitStatus } from './api/vm-exit.ts';

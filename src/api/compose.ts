@@ -1,6 +1,7 @@
 import { type Log, silentLog } from '../base/log.ts';
 import type { MachineSpec } from '../config/spec.ts';
 import type { ConsoleLink, OpenConsole } from '../host/console-backend.ts';
+import type { ServicePorts } from '../host/vsock/service-ports.ts';
 import type { Hypervisor, Vm } from '../hypervisor/contract.ts';
 import { assemble } from '../machine/assemble.ts';
 import type { Machine } from '../machine/machine.ts';
@@ -24,6 +25,8 @@ export interface Surroundings {
 export interface Composed {
   readonly machine: Machine;
   readonly consoles: readonly OpenConsole[];
+  /** Absent: the machine has no vsock device. */
+  readonly vsockPorts?: ServicePorts;
   /** As `uname -r` prints it. */
   readonly kernelRelease: string;
   /** Frees it and all it stands on; safe at any time after the machine's end. */
@@ -41,10 +44,11 @@ export async function compose(
     const vm = await atStage('engine', () => hypervisor.createVm(config));
     resources.balloon.attach(vm.memory);
     const machine = await atStage('assemble', () => assembleOrClose(spec, vm, resources));
-    const { openConsoles: consoles, kernelRelease, close } = resources;
+    const { openConsoles: consoles, openVsock, kernelRelease, close } = resources;
     return {
       machine,
       consoles,
+      ...(openVsock !== undefined && { vsockPorts: openVsock.ports }),
       kernelRelease,
       close: () => {
         machine.close();

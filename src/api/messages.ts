@@ -1,4 +1,5 @@
 import type { LogLevel } from '../base/log.ts';
+import type { FromStreams, ToStreams } from '../host/vsock/user-streams.ts';
 import { KrunError, type Stage } from './errors.ts';
 import type { ExitReason } from './vm-exit.ts';
 
@@ -15,6 +16,7 @@ export type ToVm =
   | { readonly type: 'stdin-end'; readonly console: number }
   | { readonly type: 'interrupt'; readonly console: number } // the terminal's interrupt character
   | { readonly type: 'resize'; readonly console: number; readonly columns: number; readonly rows: number }
+  | { readonly type: 'vsock'; readonly message: ToStreams }
   | { readonly type: 'stop' };
 
 /** From the VM's thread to the user's. */
@@ -23,6 +25,7 @@ export type FromVm =
   | ({ readonly type: 'started' } & StartedInfo)
   | { readonly type: 'output'; readonly console: number; readonly stream: ConsoleStream; readonly chunk: Uint8Array }
   | { readonly type: 'stdin-taken'; readonly console: number; readonly bytes: number }
+  | { readonly type: 'vsock'; readonly message: FromStreams }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string }
   | { readonly type: 'ended'; readonly result: VmResult }
   | { readonly type: 'failed'; readonly error: ErrorRecord };

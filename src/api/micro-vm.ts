@@ -17,6 +17,8 @@ import {
 import type { OutputStream } from './output-stream.ts';
 import type { Exit, ExitReason } from './vm-exit.ts';
 import { type StartThread, startWorker, type VmThread } from './vm-thread.ts';
+import { VsockHandle, type VsockListener } from './vsock-handle.ts';
+import type { VsockStream } from './vsock-stream.ts';
 
 /** How long a VM's thread may take to end by itself before it is ended. */
 const GRACE_MS = 2000;
@@ -53,6 +55,7 @@ export class MicroVm implements AsyncDisposable {
   readonly #tail = new ConsoleTail();
   readonly #options: MicroVmOptions;
   readonly #thread: VmThread;
+  readonly #vsock: VsockHandle;
   readonly #gone: Promise<void>;
   #info: StartedInfo | undefined;
   #ending: ExitReason | undefined;
@@ -91,6 +94,7 @@ export class MicroVm implements AsyncDisposable {
     const post = (message: ToVm): void => this.#post(message);
     this.consoles = consoleKinds(options).map((kind, index) => new ConsoleHandle(index, kind === 'terminal', post));
     this.#first = this.consoles[0] ?? endedConsole();
+    this.#vsock = new VsockHandle((message) => post({ type: 'vsock', message }));
     this.#thread = startThread(spec, {
       onMessage: (message) => this.#receive(message),
       onGone: (error) => this.#threadGone(error),
@@ -126,6 +130,24 @@ export class MicroVm implements AsyncDisposable {
   /** The last lines on the guest's console, at most 64 KiB. */
   consoleTail(): string {
     return this.#tail.toString();
+  }
+
+  /**
+   * Connects to a vsock port on which a program in the guest listens.
+   *
+   * @throws {KrunError} ERR_VSOCK_REFUSED when nobody listens there, or the VM has no vsock device
+   */
+  async connect(port: number): Promise<VsockStream> {
+    return this.#vsock.connect(port);
+  }
+
+  /**
+   * Takes connections that programs in the guest make to a vsock port of the host (CID 2).
+   *
+   * @throws {KrunError} ERR_VSOCK_PORT_TAKEN, here or when the listener is iterated
+   */
+  listen(port: number): VsockListener {
+    return this.#vsock.listen(port);
   }
 
   /** Ends the VM now, as pulling the plug would; resolves to how it ended. */
@@ -168,6 +190,8 @@ export class MicroVm implements AsyncDisposable {
         return this.#output(message);
       case 'stdin-taken':
         return this.consoles[message.console]?.stdin.taken(message.bytes);
+      case 'vsock':
+        return this.#vsock.receive(message.message);
       case 'log':
         return this.#options.log?.(message.level, message.message);
       case 'ended':
@@ -213,6 +237,7 @@ export class MicroVm implements AsyncDisposable {
     clearTimeout(this.#timer);
     this.#options.signal?.removeEventListener('abort', this.#abort);
     for (const console of this.consoles) console.end();
+    this.#vsock.end();
     const failure = error ?? (result.reason === 'failed' ? machineFailure(result) : undefined);
     // What we asked for wins over how the machine then ended, except when the command was quicker.
     const reason = this.#ending !== undefined && result.reason !== 'exited' ? this.#ending : result.reason;

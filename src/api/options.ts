@@ -2,8 +2,11 @@ export type {
   ConsoleOptions,
   KernelOptions,
   MachineOptions,
+  NetworkOptions,
   OverlayOptions,
   ShareOptions,
   StreamKind,
   VolumeOptions,
+  VsockOptions,
+  VsockPortOptions,
 } from '../config/options.ts';

@@ -4,6 +4,7 @@ import { assert } from '../base/assert.ts';
 import type { Log } from '../base/log.ts';
 import type { MachineSpec } from '../config/spec.ts';
 import type { ConsoleLink } from '../host/console-backend.ts';
+import { UserStreams } from '../host/vsock/user-streams.ts';
 import { type Composed, compose } from './compose.ts';
 import { openEngine } from './engine.ts';
 import { toKrunError } from './errors.ts';
@@ -15,6 +16,7 @@ const port: MessagePort = parentPort;
 const spec = workerData as MachineSpec;
 const stop = new AbortController();
 let composed: Composed | undefined;
+let streams: UserStreams | undefined;
 
 port.on('message', receive);
 await live();
@@ -31,6 +33,7 @@ async function live(): Promise<void> {
       onFetch: (progress) => post({ type: 'progress', progress }),
       log,
     });
+    streams = new UserStreams(composed.vsockPorts, (message, transfer) => post({ type: 'vsock', message }, transfer));
     stop.signal.throwIfAborted();
     post({ type: 'started', engine: hypervisor.kind, kernelVersion: composed.kernelRelease });
     log('debug', `kernel command line: ${composed.machine.commandLine}`);
@@ -53,6 +56,7 @@ function receive(message: ToVm): void {
     composed?.machine.stop();
     return;
   }
+  if (message.type === 'vsock') return streams?.receive(message.message);
   const console = composed?.consoles[message.console];
   switch (message.type) {
     case 'consumed':
