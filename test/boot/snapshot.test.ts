@@ -51,11 +51,10 @@ async function runWhole(kernel: GuestKernel, points: readonly number[]): Promise
   const host = new VirtualHost();
   const here = await boot(kernel, host);
   let next = 0;
-  let due = false;
   host.onSlice = (retired) => {
-    if (due) forget(here);
-    due = retired >= (points[next] ?? Number.POSITIVE_INFINITY);
-    if (due) next++;
+    if (retired < (points[next] ?? Number.POSITIVE_INFINITY)) return;
+    forget(here);
+    next++;
   };
   const end = await here.machine.run();
   return { output: here.output(), end, digest: digest(here), retired: host.retired };

@@ -10,8 +10,12 @@ import type { Lapic } from './lapic.ts';
 import { type MsrValue, readLapicMsr, writeLapicMsr } from './lapic-access.ts';
 import { type SoftHost, TSC_KHZ } from './host.ts';
 
-/** Instructions between two looks at timers: well under a millisecond. */
+/** Instructions between two looks at timers: well under a millisecond, unless most of them are slow ones. */
 const SLICE_INSTRUCTIONS = 20_000;
+/** Less than that would be all looking and no running. */
+const SLICE_MIN = 64;
+/** A slice that takes longer than this makes the next one shorter. */
+const SLOW_SLICE_NS = 2e6;
 /** How long the guest runs before the host's event loop gets a turn. */
 const TURN_NS = 4e6;
 /** Shorter waits are spent turning the event loop: timers of the host are no finer. */
@@ -44,6 +48,7 @@ export class SoftVcpu implements Vcpu {
   #startNs: number;
   #io: GuestIo = NO_DEVICES;
   #stopped = false;
+  #slice = SLICE_INSTRUCTIONS;
   /** An NMI waits for its turn; there is at most one. */
   #nmi = false;
   #wake: () => void = () => {};
@@ -119,20 +124,29 @@ export class SoftVcpu implements Vcpu {
   #turn(): 'busy' | 'idle' | 'shutdown' {
     const { cpu } = this;
     const controller = this.#controller;
-    const end = this.#host.clock.nowNs() + TURN_NS;
+    let now = this.#host.clock.nowNs();
+    const end = now + TURN_NS;
     for (;;) {
-      const now = this.#host.clock.nowNs();
       if (now >= controller.nextDeadlineNs()) controller.tick(now);
       if (this.#nmi && cpu.takesNmi && !this.#takeNmi()) return 'shutdown';
       if (this.#lapic.deliverable && cpu.interruptible && !cpu.interrupt(controller.acknowledge(0))) return 'shutdown';
       cpu.attention = this.#lapic.deliverable;
-      const why = cpu.run(SLICE_INSTRUCTIONS);
+      const why = cpu.run(this.#slice);
+      const from = now;
+      now = this.#host.clock.nowNs();
+      this.#fitSlice(now - from);
       if (why === 'shutdown') return 'shutdown';
       if (this.#stopped) return 'busy';
       const woken = (this.#lapic.deliverable && cpu.interruptible) || (this.#nmi && cpu.takesNmi);
       if (why === 'halted' && !woken) return 'idle';
       if (now >= end) return 'busy';
     }
+  }
+
+  /** Guests may have exceptions or device accesses for instructions, which take a hundred times as long. */
+  #fitSlice(ns: number): void {
+    if (ns > SLOW_SLICE_NS) this.#slice = Math.max(SLICE_MIN, this.#slice >> 2);
+    else if (this.#slice < SLICE_INSTRUCTIONS) this.#slice = Math.min(SLICE_INSTRUCTIONS, this.#slice * 2);
   }
 
   /** @returns false on a triple fault */

@@ -109,6 +109,7 @@ function repeat(cpu: SystemCpu, insn: Instruction, index: number, bytes: number,
 function restart(cpu: SystemCpu, insn: Instruction): void {
   const width = insn.mode.bits;
   cpu.state.rip = BigInt.asUintN(width, cpu.state.rip - BigInt(insn.length));
+  cpu.requestExit();
 }
 
 function setCounter(state: CpuState, index: number, value: bigint, addressSize: 16 | 32 | 64): void {

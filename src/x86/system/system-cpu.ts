@@ -22,6 +22,8 @@ export interface SystemCpu {
   writeSystem(linear: bigint, bytes: number, value: bigint): void;
   /** Code caches and views depend on CR0, CR3, CR4, EFER, CPL, CS, SS, EFLAGS: call after changing any of them. */
   modeChanged(): void;
+  /** The instruction took as long as thousands of others: whoever runs the CPU has its turn soon. */
+  requestExit(): void;
 }
 
 /** The machine around the CPU. */

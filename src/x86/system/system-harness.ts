@@ -53,6 +53,7 @@ export function testCpu(options: Partial<Omit<CpuModel, 'features'>> & { feature
     write: (linear, bytes, value) => write(cpu, linear, bytes, value, mmu.privilege()),
     readSystem: (linear, bytes) => read(cpu, linear, bytes, ACCESS.implicit),
     writeSystem: (linear, bytes, value) => write(cpu, linear, bytes, value, ACCESS.implicit),
+    requestExit: () => {},
     modeChanged: () => {
       cpu.modeChanges++;
       mmu.selectView();
