@@ -26,6 +26,8 @@ export type {
   OverlayOptions,
   ShareOptions,
   StreamKind,
+  DiskOptions,
+  RootDiskOptions,
   VolumeOptions,
   VsockOptions,
   VsockPortOptions,

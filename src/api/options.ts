@@ -6,6 +6,8 @@ export type {
   OverlayOptions,
   ShareOptions,
   StreamKind,
+  DiskOptions,
+  RootDiskOptions,
   VolumeOptions,
   VsockOptions,
   VsockPortOptions,

@@ -1,4 +1,4 @@
-import type { ConsoleOptions } from '../config/options.ts';
+import type { ConsoleOptions, DiskOptions, RootDiskOptions } from '../config/options.ts';
 import { BadArgument } from './arguments.ts';
 import { EINVAL, ENOENT } from './errno.ts';
 
@@ -24,6 +24,12 @@ export interface Context {
   vcpus: number;
   memoryMiB: number;
   readonly shares: Share[];
+  /** In call order. */
+  readonly disks: DiskOptions[];
+  /** What the deprecated setters say; it counts when `disks` is empty. */
+  oldRootDisk: string | undefined;
+  oldDataDisk: string | undefined;
+  rootDisk: RootDiskOptions | undefined;
   implicitInit: boolean;
   exec: { path: string; args: string[] } | undefined;
   /** Undefined means the host's environment, as NULL does. */
@@ -48,6 +54,10 @@ export function createContext(): number {
     vcpus: 1,
     memoryMiB: 128,
     shares: [],
+    disks: [],
+    oldRootDisk: undefined,
+    oldDataDisk: undefined,
+    rootDisk: undefined,
     implicitInit: true,
     exec: undefined,
     env: undefined,

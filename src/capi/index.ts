@@ -10,6 +10,20 @@ export {
   krun_set_console_output,
   krun_set_kernel_console,
 } from './console.ts';
+export {
+  KRUN_DISK_FORMAT_QCOW2,
+  KRUN_DISK_FORMAT_RAW,
+  KRUN_DISK_FORMAT_VMDK,
+  KRUN_SYNC_FULL,
+  KRUN_SYNC_NONE,
+  KRUN_SYNC_RELAXED,
+  krun_add_disk,
+  krun_add_disk2,
+  krun_add_disk3,
+  krun_set_data_disk,
+  krun_set_root_disk,
+  krun_set_root_disk_remount,
+} from './disks.ts';
 export { krun_set_env, krun_set_exec, krun_set_rlimits, krun_set_workdir } from './exec.ts';
 export {
   KRUN_LOG_LEVEL_DEBUG,

@@ -1,5 +1,6 @@
 import { enterMachine } from '../api/enter.ts';
 import type { MachineOptions, ShareOptions } from '../config/options.ts';
+import { disksOf } from './disks.ts';
 import { type Context, removeContext } from './contexts.ts';
 import { EINVAL, ENOENT } from './errno.ts';
 import { log } from './log.ts';
@@ -32,6 +33,8 @@ export function toOptions(context: Context): MachineOptions {
     memoryMiB: context.memoryMiB,
     vcpus: context.vcpus,
     shares: context.shares.map((share): ShareOptions => share),
+    ...disksOf(context),
+    ...(context.rootDisk && { rootDisk: context.rootDisk }),
     ...(!context.implicitConsole && { console: false as const }),
     ...(context.implicitConsole && consoleOutput !== undefined && { console: { outputFile: consoleOutput } }),
     extraConsoles: consoles.map(({ descriptors: _, ...console }) => console),

@@ -19,6 +19,10 @@ Runs COMMAND in a microVM and ends with its exit code: 128 + N when signal N kil
   --read-only              the guest cannot change the root directory
   -v, --volume HOST:GUEST[:ro]
                            host directory at a place in the guest; may be repeated
+  -d, --disk FILE[:raw|qcow2|vmdk][:ro]
+                           disk image or block device as /dev/vda, the next as /dev/vdb, ...; raw unless said otherwise
+  --root-disk DEVICE[:TYPE[:OPTIONS]]
+                           the guest's / is on this disk, as in /dev/vda:ext4:noatime; there is no --root then
   -m, --memory MIB         guest memory, also as 512M or 2G (default: 512)
   --cpus N                 virtual CPUs (default: 1)
   -e, --env K=V            variable of the guest's environment; K alone takes the host's value; may be repeated

@@ -73,3 +73,27 @@ test('bad values are refused with what was expected', () => {
 test('--help needs no command', () => {
   assert.equal(parse('--help').help, true);
 });
+
+test('--disk takes a format and :ro from the end of a path that may hold colons', () => {
+  const disks = (...given: string[]) =>
+    parseRunArguments([...given.flatMap((disk) => ['--disk', disk]), '--', 'x'], {}).options.disks;
+  assert.deepEqual(disks('a.img', '/b:c:qcow2', 'd:ro', 'e.vmdk:vmdk:ro', 'f:g'), [
+    { path: 'a.img', readOnly: false },
+    { path: '/b:c', format: 'qcow2', readOnly: false },
+    { path: 'd', readOnly: true },
+    { path: 'e.vmdk', format: 'vmdk', readOnly: true },
+    { path: 'f:g', readOnly: false },
+  ]);
+  assert.throws(() => disks(':raw'), /Cannot add disk/);
+});
+
+test('--root-disk takes a device of the guest, a type and options', () => {
+  const rootDisk = (text: string) => parseRunArguments(['--root-disk', text, '--', 'x'], {}).options.rootDisk;
+  assert.deepEqual(rootDisk('/dev/vda'), { device: '/dev/vda' });
+  assert.deepEqual(rootDisk('/dev/vda1:ext4:ro,noatime'), {
+    device: '/dev/vda1',
+    fileSystem: 'ext4',
+    options: 'ro,noatime',
+  });
+  assert.throws(() => rootDisk('vda'), /a device of the guest/);
+});

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import type { MicroVmOptions, VolumeOptions } from '../index.ts';
+import type { DiskOptions, MicroVmOptions, RootDiskOptions, VolumeOptions } from '../index.ts';
 import { UsageError } from './usage-error.ts';
 
 /** What `krun run` was asked to do. */
@@ -15,6 +15,8 @@ const OPTIONS = {
   root: { type: 'string' },
   'read-only': { type: 'boolean' },
   volume: { type: 'string', multiple: true, short: 'v' },
+  disk: { type: 'string', multiple: true, short: 'd' },
+  'root-disk': { type: 'string' },
   memory: { type: 'string', short: 'm' },
   cpus: { type: 'string' },
   env: { type: 'string', multiple: true, short: 'e' },
@@ -45,6 +47,7 @@ export function parseRunArguments(
   if (!help && command.length === 0) throw new UsageError('Cannot run: no command after "--"');
   const env = (values.env ?? []).flatMap((item) => parseEnv(item, hostEnv));
   const volumes = (values.volume ?? []).map(parseVolume);
+  const disks = (values.disk ?? []).map(parseDisk);
   return {
     help,
     json: values.json === true,
@@ -54,6 +57,8 @@ export function parseRunArguments(
       ...(values.root !== undefined && { root: values.root }),
       ...(values['read-only'] === true && { readOnly: true }),
       ...(volumes.length > 0 && { volumes }),
+      ...(disks.length > 0 && { disks }),
+      ...(values['root-disk'] !== undefined && { rootDisk: parseRootDisk(values['root-disk']) }),
       ...(env.length > 0 && { env }),
       ...(values.memory !== undefined && { memoryMiB: parseMemory(values.memory) }),
       ...(values.cpus !== undefined && { vcpus: parseCount('--cpus', values.cpus) }),
@@ -105,6 +110,29 @@ function parseVolume(text: string): VolumeOptions {
     throw new UsageError(`Cannot add volume "${text}": expected HOST:GUEST[:ro] with an absolute GUEST`);
   }
   return { hostPath, guestPath, readOnly: mode?.[1] === 'ro' };
+}
+
+/** FILE[:FORMAT][:ro]; from the right, because host paths may hold colons. Only a known format is one. */
+function parseDisk(text: string): DiskOptions {
+  const mode = /:(ro|rw)$/.exec(text);
+  const rest = mode === null ? text : text.slice(0, mode.index);
+  const format = /:(raw|qcow2|vmdk)$/.exec(rest)?.[1] as DiskOptions['format'];
+  const path = format === undefined ? rest : rest.slice(0, -format.length - 1);
+  if (path === '') throw new UsageError(`Cannot add disk "${text}": expected FILE[:raw|qcow2|vmdk][:ro]`);
+  return { path, ...(format !== undefined && { format }), readOnly: mode?.[1] === 'ro' };
+}
+
+/** DEVICE[:TYPE[:OPTIONS]] */
+function parseRootDisk(text: string): RootDiskOptions {
+  const [device = '', fileSystem = '', ...options] = text.split(':');
+  if (!device.startsWith('/')) {
+    throw new UsageError(`Cannot use --root-disk ${text}: expected a device of the guest, as in /dev/vda:ext4`);
+  }
+  return {
+    device,
+    ...(fileSystem !== '' && { fileSystem }),
+    ...(options.length > 0 && { options: options.join(':') }),
+  };
 }
 
 function parseMemory(text: string): number {

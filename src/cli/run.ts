@@ -57,7 +57,7 @@ function machineOptions({ options, json, noTty }: RunArguments): MicroVmOptions 
   const kind = isTerminal ? 'terminal' : 'pipe';
   return {
     ...options,
-    ...(options.root === undefined && { root: '/', readOnly: true }),
+    ...(options.root === undefined && options.rootDisk === undefined && { root: '/', readOnly: true }),
     env: [...(isTerminal ? [`TERM=${process.env['TERM'] ?? 'xterm'}`] : []), ...((options.env as string[]) ?? [])],
     console: { input: kind, output: kind, error: kind, ...(options.console || {}) },
   };
