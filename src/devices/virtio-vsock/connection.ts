@@ -212,8 +212,9 @@ export class Connection implements StreamEvents {
 
   onWritten(count: number): void {
     this.#fwdCnt = (this.#fwdCnt + count) >>> 0;
-    // Half of the buffer: the guest never runs dry, and small packets do not cost one of ours each.
-    if ((this.#fwdCnt - this.#fwdSent) >>> 0 < this.bufAlloc / 2) return;
+    // Half of the buffer: the guest never runs dry, and small packets do not cost one of ours each. A newer Linux sends
+    // no more ahead than it would receive itself.
+    if ((this.#fwdCnt - this.#fwdSent) >>> 0 < Math.min(this.bufAlloc, this.#peerBufAlloc) / 2) return;
     this.#creditDue = true;
     if (this.hasWork) this.#link.ready(this);
   }
