@@ -178,7 +178,7 @@ export class BlockCache {
     const start = this.#next;
     let at = this.#translator.write(start, allowed(insn), offset, 1);
     const end = offset + insn.length;
-    if (insn.def.ends !== true) at = this.#translator.writeJump(at, offset, 1, end, 1);
+    if (insn.def.ends !== true) at = this.#translator.writeJump(at, end, 1, end, 1);
     this.#next = at;
     this.#remember(page, start, at, place.physical, inFirst);
     this.#remember(second / 4096, start, at, second, Math.max(end - 4096, 1));

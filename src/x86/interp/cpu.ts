@@ -221,6 +221,7 @@ export class Cpu implements SystemCpu, CodePlace {
         case EXIT.stale:
           this.#ripOfRecord();
           this.#set32(S.link, 0);
+          this.#set32(S.budget, this.#get32(S.budget) - 1);
           record = this.#lookup();
           break;
         default:
