@@ -12,6 +12,8 @@ import { needsPreparation, type Translator } from './translate.ts';
 
 /** Most instructions of a block: bounds how long the guest runs between two looks at its budget. */
 const BLOCK_MAX = 64;
+/** Bytes of the longest instruction. */
+const INSTRUCTION_MAX = 15;
 /** Room that a block may need: two records per instruction, the count of entries and the jump at its end. */
 const BLOCK_BYTES = (BLOCK_MAX * 2 + 2) * RECORD_BYTES;
 /** Pages that blocks are kept of, device memory included, and instructions that TypeScript executes: both cost host memory. */
@@ -52,7 +54,7 @@ export class BlockCache {
   readonly #ramBytes: number;
   readonly #pages = new Map<number, PageBlocks>();
   #next: number = ENGINE.records;
-  readonly #crossing = new Uint8Array(15);
+  readonly #crossing = new Uint8Array(INSTRUCTION_MAX);
   /** All records are gone: links and jump caches must go as well. */
   onReset: () => void = () => {};
   /** The blocks of a physical page are stale. */
@@ -158,10 +160,18 @@ export class BlockCache {
     return this.#found;
   }
 
+  /** Undefined when the instruction reaches into the next page. */
   #decodeInPage(page: number, offset: number, mode: CodeMode): Instruction | undefined {
     if (page * 4096 + 4096 > this.#ramBytes) return this.#decoder.decode(INVALID_BYTES, mode);
     const host = ENGINE_BYTES + page * 4096 + offset;
-    return this.#decoder.decode(this.#bytes.subarray(host, host + Math.min(15, 4096 - offset)), mode);
+    const length = Math.min(INSTRUCTION_MAX, 4096 - offset);
+    const insn = this.#decoder.decode(this.#bytes.subarray(host, host + length), mode);
+    return insn === undefined && length === INSTRUCTION_MAX ? this.#tooLong(mode) : insn;
+  }
+
+  /** More than 15 bytes are a fault, whatever they say. @spec SDM-2A §2.3.11 */
+  #tooLong(mode: CodeMode): Instruction {
+    return { ...this.#decoder.decode(INVALID_BYTES, mode)!, def: TOO_LONG };
   }
 
   /** One instruction whose bytes lie in two pages: valid only as long as both are mapped where they are now. */
@@ -172,9 +182,9 @@ export class BlockCache {
     const first = ENGINE_BYTES + place.physical;
     this.#crossing.set(this.#bytes.subarray(first, first + inFirst));
     const next = ENGINE_BYTES + second;
-    if (second + 4096 <= this.#ramBytes) this.#crossing.set(this.#bytes.subarray(next, next + 15 - inFirst), inFirst);
+    if (second + 4096 <= this.#ramBytes) this.#crossing.set(this.#bytes.subarray(next, next + INSTRUCTION_MAX - inFirst), inFirst);
     else this.#crossing.fill(0xff, inFirst);
-    const insn = this.#decoder.decode(this.#crossing, mode) ?? this.#decoder.decode(INVALID_BYTES, mode)!;
+    const insn = this.#decoder.decode(this.#crossing, mode) ?? this.#tooLong(mode);
     const start = this.#next;
     let at = this.#translator.write(start, allowed(insn), offset, 1);
     const end = offset + insn.length;
@@ -223,6 +233,15 @@ function allowed(insn: Instruction): Instruction {
   const unavailable = unit === 'sse' ? fpu & 2 : fpu & 1;
   return unavailable !== 0 ? { ...insn, def: UNAVAILABLE } : insn;
 }
+
+const TOO_LONG: Definition = {
+  name: '(too long)',
+  opcode: '0F FF',
+  ends: true,
+  system: () => {
+    throw new GuestException(VECTOR.GP, 0);
+  },
+};
 
 const UNAVAILABLE: Definition = {
   name: '(unavailable)',
