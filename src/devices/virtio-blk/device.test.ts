@@ -164,7 +164,8 @@ test('a request without a whole header is an error; one without room for a statu
 });
 
 test('types that do not exist are unsupported', () => {
-  for (const type of [2, 3, 5, 7, 9, 14, 0x8000_0000]) assert.equal(request(disk(), [header(type, 0)], 20).status, UNSUPP);
+  for (const type of [2, 3, 5, 7, 9, 14, 0x8000_0000])
+    assert.equal(request(disk(), [header(type, 0)], 20).status, UNSUPP);
 });
 
 test('the serial has 20 bytes and wants room for all of them', () => {

@@ -6,7 +6,13 @@ import { stamped } from './journal.fuzz.ts';
 
 const [, , path = '', format = '', seed = ''] = process.argv;
 const random = new Random(Number(seed));
-const disk = openDisk({ path, format: format === 'raw' ? 'raw' : 'qcow2', readOnly: false, direct: false, sync: 'full' });
+const disk = openDisk({
+  path,
+  format: format === 'raw' ? 'raw' : 'qcow2',
+  readOnly: false,
+  direct: false,
+  sync: 'full',
+});
 const sectors = disk.length / 512;
 
 /** One line for each request before it is made, one for each flush after it is done: `parseJournal` reads them. */

@@ -55,7 +55,8 @@ export function pattern(random: Random, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   for (let from = 0; from < length; from += 512) {
     const [a, b] = [random.u32(), random.u32()];
-    for (let index = from; index < Math.min(length, from + 512); index++) bytes[index] = index % 3 === 0 ? a >>> (index % 24) : b;
+    for (let index = from; index < Math.min(length, from + 512); index++)
+      bytes[index] = index % 3 === 0 ? a >>> (index % 24) : b;
   }
   return bytes;
 }

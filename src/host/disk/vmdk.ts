@@ -113,11 +113,7 @@ export class VmdkImage implements DiskImage {
   }
 
   /** Calls `work` for each extent that a range touches, with where in its file, where in the range, and how much. */
-  #each(
-    offset: number,
-    length: number,
-    work: (extent: Extent, from: number, at: number, count: number) => Done,
-  ): Done {
+  #each(offset: number, length: number, work: (extent: Extent, from: number, at: number, count: number) => Done): Done {
     const all = new AllDone();
     for (const extent of this.#extents) {
       const from = Math.max(offset, extent.start);

@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Random } from '../../../testing/random.ts';
-import { at, check, exercise, open, pattern, qemuContents, qemuImg, readAll, skipQemu, writeRaw } from '../disk-fixture.test.ts';
+import {
+  at,
+  check,
+  exercise,
+  open,
+  pattern,
+  qemuContents,
+  qemuImg,
+  readAll,
+  skipQemu,
+  writeRaw,
+} from '../disk-fixture.test.ts';
 
 const options = { skip: skipQemu };
 const SIZE = 6 * 1024 * 1024;
