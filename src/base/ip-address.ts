@@ -79,7 +79,8 @@ function hasPrefix(bytes: IpAddress, prefix: ArrayLike<number>): boolean {
 
 function parseIpv4(text: string): IpAddress | undefined {
   const parts = text.split('.');
-  if (parts.length !== 4 || parts.some((part) => !/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255)) return undefined;
+  if (parts.length !== 4 || parts.some((part) => !/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255))
+    return undefined;
   return Uint8Array.from(parts, Number);
 }
 
@@ -98,5 +99,7 @@ function parseIpv6(text: string): IpAddress | undefined {
   if (rest === undefined ? missing !== 0 : missing < 1) return undefined;
   const groups = [...head, ...new Array<string>(Math.max(0, missing)).fill('0'), ...(rest ?? [])];
   if (groups.some((group) => !/^[0-9a-f]{1,4}$/i.test(group))) return undefined;
-  return Uint8Array.from(groups.flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 0xff]));
+  return Uint8Array.from(
+    groups.flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 0xff]),
+  );
 }

@@ -1,6 +1,7 @@
 import type { ConsoleOptions, DiskOptions, RootDiskOptions } from '../config/options.ts';
 import { BadArgument } from './arguments.ts';
 import { EINVAL, ENOENT } from './errno.ts';
+import type { VsockState } from './vsock.ts';
 
 /** One file or directory of an overlay; a directory has no data. */
 export interface OverlayNode {
@@ -40,6 +41,11 @@ export interface Context {
   consoleOutput: string | undefined;
   readonly consoles: (ConsoleOptions & { readonly descriptors: readonly [number, number, number] })[];
   kernelConsole: string | undefined;
+  vsock: VsockState;
+  /** The last path for each port. */
+  readonly vsockPorts: Map<number, { readonly path: string; readonly listen: boolean }>;
+  /** Undefined: every port that the guest listens at. */
+  portMap: readonly (readonly [host: number, guest: number])[] | undefined;
   uid: number | undefined;
   gid: number | undefined;
 }
@@ -67,6 +73,9 @@ export function createContext(): number {
     consoleOutput: undefined,
     consoles: [],
     kernelConsole: undefined,
+    vsock: 'implicit',
+    vsockPorts: new Map(),
+    portMap: undefined,
     uid: undefined,
     gid: undefined,
   });

@@ -63,3 +63,12 @@ export {
   krun_setuid,
 } from './shape.ts';
 export { krun_start_enter } from './start.ts';
+export {
+  KRUN_TSI_HIJACK_INET,
+  KRUN_TSI_HIJACK_UNIX,
+  krun_add_vsock,
+  krun_add_vsock_port,
+  krun_add_vsock_port2,
+  krun_disable_implicit_vsock,
+  krun_set_port_map,
+} from './vsock.ts';

@@ -4,6 +4,7 @@ import { disksOf } from './disks.ts';
 import { type Context, removeContext } from './contexts.ts';
 import { EINVAL, ENOENT } from './errno.ts';
 import { log } from './log.ts';
+import { vsockOf } from './vsock.ts';
 
 /**
  * Starts the machine on standard input and output and ends this process with the command's exit code.
@@ -38,6 +39,7 @@ export function toOptions(context: Context): MachineOptions {
     ...(!context.implicitConsole && { console: false as const }),
     ...(context.implicitConsole && consoleOutput !== undefined && { console: { outputFile: consoleOutput } }),
     extraConsoles: consoles.map(({ descriptors: _, ...console }) => console),
+    ...vsockOf(context, { hasNet: false }),
     ...(kernelConsole !== undefined && { kernel: { console: kernelConsole } }),
   };
 }

@@ -23,6 +23,14 @@ Runs COMMAND in a microVM and ends with its exit code: 128 + N when signal N kil
                            disk image or block device as /dev/vda, the next as /dev/vdb, ...; raw unless said otherwise
   --root-disk DEVICE[:TYPE[:OPTIONS]]
                            the guest's / is on this disk, as in /dev/vda:ext4:noatime; there is no --root then
+  --network none|all|RULE,...
+                           what TCP and UDP reach (default: none): names, *.names, addresses and networks, each with
+                           an optional :PORT; a rule after "!" forbids; may be repeated
+  -p, --publish [ADDRESS:]HOST:GUEST
+                           a port of the guest at a port of the host (at 127.0.0.1); may be repeated
+  --vsock PORT:PATH[:listen]
+                           vsock port joined to a unix socket of the host, where the guest connects, or (listen) the
+                           host; may be repeated
   -m, --memory MIB         guest memory, also as 512M or 2G (default: 512)
   --cpus N                 virtual CPUs (default: 1)
   -e, --env K=V            variable of the guest's environment; K alone takes the host's value; may be repeated

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import type { DiskOptions, MicroVmOptions, RootDiskOptions, VolumeOptions } from '../index.ts';
+import { parseNetwork } from './network-arguments.ts';
 import { UsageError } from './usage-error.ts';
 
 /** What `krun run` was asked to do. */
@@ -17,6 +18,9 @@ const OPTIONS = {
   volume: { type: 'string', multiple: true, short: 'v' },
   disk: { type: 'string', multiple: true, short: 'd' },
   'root-disk': { type: 'string' },
+  network: { type: 'string', multiple: true },
+  publish: { type: 'string', multiple: true, short: 'p' },
+  vsock: { type: 'string', multiple: true },
   memory: { type: 'string', short: 'm' },
   cpus: { type: 'string' },
   env: { type: 'string', multiple: true, short: 'e' },
@@ -59,6 +63,7 @@ export function parseRunArguments(
       ...(volumes.length > 0 && { volumes }),
       ...(disks.length > 0 && { disks }),
       ...(values['root-disk'] !== undefined && { rootDisk: parseRootDisk(values['root-disk']) }),
+      ...parseNetwork(values),
       ...(env.length > 0 && { env }),
       ...(values.memory !== undefined && { memoryMiB: parseMemory(values.memory) }),
       ...(values.cpus !== undefined && { vcpus: parseCount('--cpus', values.cpus) }),

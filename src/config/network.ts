@@ -57,7 +57,8 @@ export function parseRule(text: string): EgressRuleSpec | undefined {
   if (network !== undefined) return { host: network, ports };
   const subdomains = host.startsWith('*.');
   const name = (subdomains ? host.slice(2) : host).toLowerCase().replace(/\.$/, '');
-  const isName = bracketed === undefined && /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*$/.test(name);
+  const isName =
+    bracketed === undefined && /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*$/.test(name);
   // A last label of digits is a mistyped address, never a name.
   return isName && !/(^|\.)\d+$/.test(name) ? { host: { kind: 'name', name, subdomains }, ports } : undefined;
 }
@@ -81,8 +82,8 @@ function resolvePorts(ports: Readonly<Record<string, number>>): PublishedPortSpe
     if (match === null) refuse(what, 'expected PORT or ADDRESS:PORT of the host');
     const address = match[1] ?? match[2] ?? '127.0.0.1';
     if (address !== '*' && parseIp(address) === undefined) refuse(what, `"${address}" is no address`);
-    const hostPort = checkInteger(what, Number(match[3]), 1, PORT_MAX);
-    return { hostPort, guestPort: checkInteger(what, guest, 1, PORT_MAX), ...(address !== '*' && { address }) };
+    const hostPort = checkInteger(what, Number(match[3]), 0, PORT_MAX);
+    return { hostPort, guestPort: checkInteger(what, guest, 0, PORT_MAX), ...(address !== '*' && { address }) };
   });
   const guests = list.map(({ guestPort }) => guestPort);
   const twice = guests.find((port, at) => guests.indexOf(port) !== at);

@@ -58,21 +58,34 @@ for port in (1235, 9999):
     except OSError as e:
         print(port, type(e).__name__)
 `,
-    { vsock: { ports: [{ port: 1234, path }, { port: 1235, path: `${path}-missing` }] } },
+    {
+      vsock: {
+        ports: [
+          { port: 1234, path },
+          { port: 1235, path: `${path}-missing` },
+        ],
+      },
+    },
   );
-  assert.deepEqual({ stdout, stderr, code, heard }, {
-    stdout: 'heard ping\n1235 ConnectionResetError\n9999 ConnectionResetError\n',
-    stderr: '',
-    code: 0,
-    heard: ['ping'],
-  });
+  assert.deepEqual(
+    { stdout, stderr, code, heard },
+    {
+      stdout: 'heard ping\n1235 ConnectionResetError\n9999 ConnectionResetError\n',
+      stderr: '',
+      code: 0,
+      heard: ['ping'],
+    },
+  );
 });
 
-test('the host reaches a listening port of the guest through a unix socket, with megabytes each way', options, async (t) => {
-  const path = join(folder(t), 'guest.sock');
-  const down = randomBytes(4 << 20);
-  const result = await python(
-    `
+test(
+  'the host reaches a listening port of the guest through a unix socket, with megabytes each way',
+  options,
+  async (t) => {
+    const path = join(folder(t), 'guest.sock');
+    const down = randomBytes(4 << 20);
+    const result = await python(
+      `
 l = serve(5000)
 print('ready', flush=True)
 c, who = l.accept()
@@ -83,20 +96,24 @@ c.sendall(back)
 c.close()
 print(digest(back))
 `,
-    { vsock: { ports: [{ port: 5000, path, listen: true }] } },
-    async () => {
-      const socket = connect({ path, allowHalfOpen: true });
-      socket.end(down);
-      return readAll(socket);
-    },
-  );
-  const up = Buffer.from(down).reverse();
-  assert.deepEqual(result.stdout.split('\n').slice(1), [`${down.length} ${sha(down)} 2`, sha(up), '']);
-  assert.equal(sha(result.host ?? Buffer.alloc(0)), sha(up));
-});
+      { vsock: { ports: [{ port: 5000, path, listen: true }] } },
+      async () => {
+        const socket = connect({ path, allowHalfOpen: true });
+        socket.end(down);
+        return readAll(socket);
+      },
+    );
+    const up = Buffer.from(down).reverse();
+    assert.deepEqual(result.stdout.split('\n').slice(1), [`${down.length} ${sha(down)} 2`, sha(up), '']);
+    assert.equal(sha(result.host ?? Buffer.alloc(0)), sha(up));
+  },
+);
 
-test('vm.listen and vm.connect are Web streams: megabytes, half-close, refusal, hundreds of connections', options, async () => {
-  await using vm = await start(`
+test(
+  'vm.listen and vm.connect are Web streams: megabytes, half-close, refusal, hundreds of connections',
+  options,
+  async () => {
+    await using vm = await start(`
 def echo(c):
     data = drain(c)
     c.sendall(data)
@@ -118,35 +135,36 @@ for n in range(300):
 s.sendall(b' done')
 s.recv(1)
 `);
-  const echoes = (async () => {
-    for await (const stream of vm.listen(6001)) void echoTwice(stream);
-  })();
-  const control = await first(vm.listen(6000));
-  assert.throws(() => vm.listen(6001), { code: 'ERR_VSOCK_PORT_TAKEN' });
-  const reader = control.readable.getReader();
-  assert.equal(String(Buffer.from((await reader.read()).value ?? [])), 'ready');
-  await assert.rejects(vm.connect(7001), { code: 'ERR_VSOCK_REFUSED' });
+    const echoes = (async () => {
+      for await (const stream of vm.listen(6001)) void echoTwice(stream);
+    })();
+    const control = await first(vm.listen(6000));
+    assert.throws(() => vm.listen(6001), { code: 'ERR_VSOCK_PORT_TAKEN' });
+    const reader = control.readable.getReader();
+    assert.equal(String(Buffer.from((await reader.read()).value ?? [])), 'ready');
+    await assert.rejects(vm.connect(7001), { code: 'ERR_VSOCK_REFUSED' });
 
-  const sent = randomBytes(3 << 20);
-  const big = await vm.connect(7000);
-  const [, received] = await Promise.all([write(big, sent), bytesOf(big)]);
-  assert.equal(sha(received), sha(sent));
+    const sent = randomBytes(3 << 20);
+    const big = await vm.connect(7000);
+    const [, received] = await Promise.all([write(big, sent), bytesOf(big)]);
+    assert.equal(sha(received), sha(sent));
 
-  for (let round = 0; round < 10; round++) {
-    await Promise.all(
-      Array.from({ length: 20 }, async (_, index) => {
-        const stream = await vm.connect(7000);
-        await write(stream, Buffer.from(`${round}.${index}`));
-        assert.equal(String(await bytesOf(stream)), `${round}.${index}`);
-      }),
-    );
-  }
-  assert.equal(String(Buffer.from((await reader.read()).value ?? [])), ' done');
-  await control.writable.close();
-  const { code } = await vm.exited;
-  assert.equal(code, 0, await vm.stderr.text());
-  await echoes;
-});
+    for (let round = 0; round < 10; round++) {
+      await Promise.all(
+        Array.from({ length: 20 }, async (_, index) => {
+          const stream = await vm.connect(7000);
+          await write(stream, Buffer.from(`${round}.${index}`));
+          assert.equal(String(await bytesOf(stream)), `${round}.${index}`);
+        }),
+      );
+    }
+    assert.equal(String(Buffer.from((await reader.read()).value ?? [])), ' done');
+    await control.writable.close();
+    const { code } = await vm.exited;
+    assert.equal(code, 0, await vm.stderr.text());
+    await echoes;
+  },
+);
 
 async function echoTwice(stream: VsockStream): Promise<void> {
   const bytes = await bytesOf(stream);

@@ -1,6 +1,14 @@
 import { createSocket } from 'node:dgram';
 import { getServers } from 'node:dns';
-import { answers, isQuery, RCODE_REFUSED, RCODE_SERVFAIL, readAddresses, readQuestion, refusal } from './dns-message.ts';
+import {
+  answers,
+  isQuery,
+  RCODE_REFUSED,
+  RCODE_SERVFAIL,
+  readAddresses,
+  readQuestion,
+  refusal,
+} from './dns-message.ts';
 import type { EgressPolicy } from './egress-policy.ts';
 
 /** Queries under way; more are lost, and asked again by their programs. */

@@ -15,7 +15,7 @@ import type { DnsService } from './dns-service.ts';
 import type { EgressPolicy } from './egress-policy.ts';
 import { LINUX_ERRNO, linuxErrno } from './linux-errno.ts';
 
-const { EACCES = 13 } = LINUX_ERRNO;
+const { EACCES } = LINUX_ERRNO;
 const DNS_PORT = 53;
 /** Addresses whose answers a socket takes, newest last. */
 const PEERS_MAX = 64;

@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 
 /** Linux's numbers, whatever the host is: the guest is a Linux. @spec LINUX-ERRNO */
-export const LINUX_ERRNO: Readonly<Record<string, number>> = {
+export const LINUX_ERRNO = {
   EPERM: 1,
   ENOENT: 2,
   EIO: 5,
@@ -26,12 +26,12 @@ export const LINUX_ERRNO: Readonly<Record<string, number>> = {
   ETIMEDOUT: 110,
   ECONNREFUSED: 111,
   EHOSTUNREACH: 113,
-};
+} as const;
 
 /** The number of a Node error for the guest; EIO for what has none. */
 export function linuxErrno(error: unknown): number {
   const code = (error as { code?: string } | null)?.code ?? '';
-  const known = LINUX_ERRNO[code];
+  const known = (LINUX_ERRNO as Readonly<Record<string, number>>)[code];
   if (known !== undefined) return known;
   if (code.startsWith('ERR_')) return 22;
   return process.platform === 'linux' ? ((constants.errno as Record<string, number>)[code] ?? 5) : 5;

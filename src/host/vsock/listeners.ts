@@ -13,7 +13,7 @@ import { effectiveIp, formatIp, isLoopback, parseIp } from '../../base/ip-addres
 import { LINUX_ERRNO, linuxErrno } from './linux-errno.ts';
 import { NodeStream } from './node-stream.ts';
 
-const { EPERM = 1, EINVAL = 22 } = LINUX_ERRNO;
+const { EPERM, EINVAL } = LINUX_ERRNO;
 
 /** The guest's listening sockets on the host: those that `ports` allows, and nothing else is ever bound. */
 export class HostListeners implements Listeners {
@@ -85,7 +85,7 @@ class HostListener implements Listener {
   listen(options: ListenOptions, retry?: ListenOptions): Listener | Errno {
     let next = retry;
     this.#server.on('error', (error) => {
-      const again = linuxErrno(error) === LINUX_ERRNO['EADDRINUSE'] ? next : undefined;
+      const again = linuxErrno(error) === LINUX_ERRNO.EADDRINUSE ? next : undefined;
       next = undefined;
       if (again === undefined) this.#answer(linuxErrno(error));
       else this.#server.listen(again);
@@ -128,7 +128,8 @@ function asInet(address: string, port: number): InetAddress {
 /** Whether this listens for this host only; the unspecified address listens for everybody. */
 function isOnLoopback({ address }: InetAddress): boolean {
   const ip = parseIp(address);
-  return ip !== undefined && ip.some((byte) => byte !== 0) && isLoopback(effectiveIp(ip));
+  if (ip === undefined || ip.every((byte) => byte === 0)) return false;
+  return isLoopback(effectiveIp(ip));
 }
 
 function loopbackOf(address: string): string {

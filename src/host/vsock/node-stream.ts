@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { HostStream, SocketAddress, StreamEvents } from '../../devices/virtio-vsock/backend.ts';
-import { linuxErrno } from './linux-errno.ts';
+import { LINUX_ERRNO, linuxErrno } from './linux-errno.ts';
 
 /** How long a peer that does not read may hold up what the guest wrote before it closed. */
 const LINGER_MS = 60_000;
@@ -32,7 +32,7 @@ export class NodeStream implements HostStream {
   attach(events: StreamEvents): void {
     this.#events = events;
     // It may have broken while nobody listened.
-    if (this.#socket.destroyed) queueMicrotask(() => this.#events?.onClosed(this.#errno || 104));
+    if (this.#socket.destroyed) queueMicrotask(() => this.#events?.onClosed(this.#errno || LINUX_ERRNO.ECONNRESET));
   }
 
   write(bytes: Uint8Array): void {

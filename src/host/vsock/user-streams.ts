@@ -1,5 +1,8 @@
 import type { HostStream, StreamEvents } from '../../devices/virtio-vsock/backend.ts';
+import { LINUX_ERRNO } from './linux-errno.ts';
 import type { ServicePorts } from './service-ports.ts';
+
+const { ECONNRESET } = LINUX_ERRNO;
 
 /** From the user's thread: streams by number, even ones made by the user and odd ones by the guest. */
 export type ToStreams =
@@ -195,5 +198,3 @@ class UserStream implements HostStream {
     else this.#post({ kind: 'closed', id: this.#id, reset });
   }
 }
-
-const ECONNRESET = 104;
