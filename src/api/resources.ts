@@ -48,7 +48,7 @@ export async function openResources(spec: MachineSpec, options: ResourceOptions)
     for (const closer of closers.splice(0)) closer();
   };
   try {
-    const disks = await atStage('resources', () => openDisks(spec, closers));
+    const disks = await atStage('resources', () => openDisks(spec, log, closers));
     const shares = await atStage('resources', () => openShares(spec, closers));
     const consoles = await atStage('resources', () => openConsoles(spec, wire, closers));
     const vsock = await atStage('resources', () => openSockets(spec, closers));
@@ -75,10 +75,16 @@ export async function openResources(spec: MachineSpec, options: ResourceOptions)
   }
 }
 
-function openDisks({ disks }: MachineSpec, closers: (() => void)[]): OpenDisk[] {
+function openDisks({ disks }: MachineSpec, log: Log, closers: (() => void)[]): OpenDisk[] {
   return disks.map((disk) => {
     const opened = openDisk(disk);
-    closers.push(() => opened.close());
+    closers.push(() => {
+      try {
+        opened.close();
+      } catch (error) {
+        log('error', `Cannot write all of disk "${disk.path}" out: ${(error as Error).message}`);
+      }
+    });
     return opened;
   });
 }

@@ -41,6 +41,8 @@ async function live(): Promise<void> {
     for (const line of composed.machine.phases.lines()) log('debug', line);
     log('debug', `machine ended: ${JSON.stringify(end)}`);
     for (const console of composed.consoles) console.drain();
+    // Before anybody hears of the end, and perhaps ends the process: disks have something to write still.
+    composed.close();
     post({ type: 'ended', result: endOf(end) });
   } catch (error) {
     if (stop.signal.aborted) post({ type: 'ended', result: { reason: 'stopped', code: null, signal: null } });

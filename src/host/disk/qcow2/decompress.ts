@@ -16,8 +16,28 @@ const zstd = (zlib as { zstdDecompressSync?: (data: Uint8Array, options: { maxOu
 const DECOMPRESS: Readonly<Record<'zlib' | 'zstd', Decompress | undefined>> = {
   // What is behind the end of the stream belongs to the next cluster; zlib does not look at it.
   zlib: (data, clusterSize) => zlib.inflateRawSync(data, { maxOutputLength: clusterSize }),
-  zstd: zstd && ((data, clusterSize) => zstd(data, { maxOutputLength: clusterSize })),
+  zstd: zstd && ((data, clusterSize) => zstd(data.subarray(0, zstdFrameLength(data)), { maxOutputLength: clusterSize })),
 };
+
+/**
+ * Bytes of the zstd frame at the start: zlib takes what is behind it for a second frame.
+ *
+ * @spec RFC-8878 §3.1.1
+ */
+export function zstdFrameLength(data: Uint8Array): number {
+  const descriptor = data[4] ?? 0;
+  const isSingleSegment = (descriptor & 0x20) !== 0;
+  const sizeFlag = descriptor >> 6;
+  const contentSizeBytes = sizeFlag === 0 ? Number(isSingleSegment) : 1 << sizeFlag;
+  let at = 5 + Number(!isSingleSegment) + ([0, 1, 2, 4][descriptor & 3] ?? 0) + contentSizeBytes;
+  for (let isLast = false; !isLast && at + 3 <= data.length; ) {
+    const block = (data[at] ?? 0) | ((data[at + 1] ?? 0) << 8) | ((data[at + 2] ?? 0) << 16);
+    isLast = (block & 1) !== 0;
+    const isRepeatedByte = ((block >> 1) & 3) === 1;
+    at += 3 + (isRepeatedByte ? 1 : block >> 3);
+  }
+  return at + ((descriptor & 4) !== 0 ? 4 : 0);
+}
 
 /** Whether this Node can read clusters that are compressed so. */
 export function canDecompress(type: 'zlib' | 'zstd'): boolean {
