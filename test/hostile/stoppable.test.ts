@@ -169,3 +169,18 @@ async function runOn(vm: MicroVm, ms: number): Promise<void> {
   ]);
   assert.equal(exit, undefined, `the guest ended: ${JSON.stringify(exit)} ${exit?.error?.message}`);
 }
+
+test('guests that were stopped leave none of their memory behind', { timeout: 60_000 }, async () => {
+  const options = ENDLESS['uses all of its memory'];
+  assert.ok(options);
+  const one = async (): Promise<void> => {
+    await using guest = await startFlat(options);
+    await runOn(guest.vm, 200);
+  };
+  await one();
+  const before = process.memoryUsage().rss;
+  for (let round = 0; round < 8; round++) await one();
+  const grown = process.memoryUsage().rss - before;
+  // Each touches 32 MiB of its own and some of the engine's: eight that stay would be far beyond this.
+  assert.ok(grown < 160 * MIB, `the process grew by ${Math.round(grown / MIB)} MiB`);
+});
