@@ -22,7 +22,7 @@ export async function runGuest(
   options: Partial<MicroVmOptions> & Pick<MicroVmOptions, 'command'>,
   input?: string,
 ): Promise<Result> {
-  const root = options.shares === undefined ? { root: '/', readOnly: true } : {};
+  const root = options.shares === undefined && options.rootDisk === undefined ? { root: '/', readOnly: true } : {};
   await using vm = await MicroVm.start({ ...root, memoryMiB: 256, timeoutMs: 120_000, ...options });
   const writing = (async () => {
     if (input !== undefined) await vm.stdin.write(input);
