@@ -1,7 +1,6 @@
 import type { ConsoleOptions, DiskOptions, RootDiskOptions } from '../config/options.ts';
 import { BadArgument } from './arguments.ts';
 import { EINVAL, ENOENT } from './errno.ts';
-import type { VsockState } from './vsock.ts';
 
 /** One file or directory of an overlay; a directory has no data. */
 export interface OverlayNode {
@@ -19,6 +18,9 @@ export interface Share {
   readonly init: boolean;
   readonly overlay: OverlayNode[];
 }
+
+/** What was said about the vsock device: nothing yet, that there is none, or its TSI flags. */
+export type VsockState = 'implicit' | 'disabled' | { readonly tsi: number };
 
 /** What the functions have collected so far. */
 export interface Context {

@@ -8,9 +8,6 @@ import { EEXIST, ENODEV } from './errno.ts';
 export const KRUN_TSI_HIJACK_INET = 1;
 export const KRUN_TSI_HIJACK_UNIX = 2;
 
-/** What was said about the vsock device: nothing yet, that there is none, or its TSI flags. */
-export type VsockState = 'implicit' | 'disabled' | { readonly tsi: number };
-
 /**
  * Ports of the guest that the host offers, each `HOST:GUEST`. Never called, or NULL: all that the guest listens at;
  * an empty array: none. -EINVAL for malformed or repeated ports, -ENODEV when vsock is disabled.

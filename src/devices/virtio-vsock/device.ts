@@ -23,7 +23,8 @@ import {
   VMADDR_CID_HOST,
 } from './protocol.ts';
 import { Sender } from './sender.ts';
-import { Tsi, type TsiLink } from './tsi.ts';
+import { Tsi } from './tsi.ts';
+import type { TsiLink } from './tsi-link.ts';
 import { TSI_DEFAULT_PORT } from './tsi-protocol.ts';
 
 /** More connections than this are refused. */

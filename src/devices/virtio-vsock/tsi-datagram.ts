@@ -1,7 +1,7 @@
 import type { DatagramSocket, SocketAddress, TsiBackend } from './backend.ts';
 import { EACCES, EAFNOSUPPORT } from './errno.ts';
 import { encodeResult, TSI_CONNECT } from './tsi-protocol.ts';
-import type { TsiLink } from './tsi.ts';
+import type { TsiLink } from './tsi-link.ts';
 
 /** A datagram socket of the guest. It costs the host nothing until the guest sends or connects. */
 export class DatagramProxy {

@@ -1,7 +1,7 @@
 import type { HostStream, Listener, SocketAddress, TsiBackend } from './backend.ts';
 import { EACCES, EAGAIN, EALREADY, ECONNREFUSED, EINVAL, EISCONN, EPERM } from './errno.ts';
 import { encodeResult, TSI_ACCEPT, TSI_CONNECT, TSI_LISTEN } from './tsi-protocol.ts';
-import type { TsiLink } from './tsi.ts';
+import type { TsiLink } from './tsi-link.ts';
 
 /** Connections a listening socket holds back while the guest's own queue is full. */
 const WAITING_MAX = 256;

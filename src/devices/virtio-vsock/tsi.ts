@@ -1,8 +1,8 @@
 import type { HostStream, SocketAddress, TsiBackend } from './backend.ts';
-import type { Connection } from './connection.ts';
 import { EAFNOSUPPORT, ECONNREFUSED, EINVAL, EOPNOTSUPP, EPERM } from './errno.ts';
 import { LOCAL_PORT_FIRST, LOCAL_PORT_LAST, type VsockHeader } from './protocol.ts';
 import { DatagramProxy } from './tsi-datagram.ts';
+import type { TsiLink } from './tsi-link.ts';
 import {
   encodeName,
   encodeResult,
@@ -24,18 +24,6 @@ import { StreamProxy } from './tsi-stream.ts';
 
 /** Sockets of the guest that are known at once; a Linux guest has one per open Internet socket. */
 const PROXIES_MAX = 16_384;
-
-/** What transparent sockets ask of the device. */
-export interface TsiLink {
-  reply(fromPort: number, toPort: number, payload: Uint8Array): void;
-  datagram(fromPort: number, toPort: number, payload: Uint8Array): void;
-  find(guestPort: number, localPort: number): Connection | undefined;
-  openToGuest(
-    guestPort: number,
-    stream: HostStream,
-    hooks: { readonly onOpen?: () => void; readonly onGone?: () => void },
-  ): boolean;
-}
 
 /**
  * Transparent socket impersonation: the guest's kernel tells us what its sockets do, and we do it with the host's.
