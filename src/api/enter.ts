@@ -5,6 +5,7 @@ import { changeIdentity } from '../host/identity.ts';
 import { findFirmware } from '../host/kernel/provider.ts';
 import { attachConsole, type Descriptors } from './attach.ts';
 import { type Stage, toKrunError } from './errors.ts';
+import { withOpenedDisks } from './opened-disks.ts';
 import { MicroVm } from './micro-vm.ts';
 import { exitStatus } from './vm-exit.ts';
 
@@ -28,7 +29,7 @@ export interface EnterFailure {
  * Becomes the machine: joins its consoles to descriptors of this process and ends the process with the command's exit
  * status. Resolves only when the machine could not be started.
  *
- * The kernel is found with the original identity, everything else is opened with the new one.
+ * The kernel is found and disks are opened with the original identity, everything else with the new one.
  */
 export async function enterMachine(
   options: MachineOptions,
@@ -36,10 +37,12 @@ export async function enterMachine(
 ): Promise<EnterFailure> {
   try {
     const { path } = await findFirmware({ firmware: options.kernel?.firmware });
+    const disks = uid === undefined && gid === undefined ? {} : withOpenedDisks(options);
     const errno = changeIdentity(uid, gid);
     if (errno !== 0) return { stage: 'resources', errno };
     const vm = await MicroVm.start({
       ...options,
+      ...disks,
       ...onDescriptors(options, descriptors),
       kernel: { ...options.kernel, firmware: path },
       log,

@@ -15,7 +15,7 @@ export function resolveDisks({ disks }: MachineOptions): DiskSpec[] {
 }
 
 function resolveDisk(disk: DiskOptions, what: string): DiskSpec {
-  checkKeys(what, disk, ['path', 'format', 'readOnly', 'direct', 'sync', 'serial']);
+  checkKeys(what, disk, ['path', 'format', 'readOnly', 'direct', 'sync', 'serial', 'opened']);
   const { serial } = disk;
   if (serial !== undefined && new TextEncoder().encode(checkText(`${what}.serial`, serial)).length > SERIAL_BYTES_MAX)
     refuse(`${what}.serial`, `it is longer than ${SERIAL_BYTES_MAX} bytes`);
@@ -26,6 +26,7 @@ function resolveDisk(disk: DiskOptions, what: string): DiskSpec {
     direct: checkBoolean(`${what}.direct`, disk.direct),
     sync: checkChoice(`${what}.sync`, disk.sync ?? 'full', ['none', 'relaxed', 'full']),
     ...(serial !== undefined && { serial }),
+    ...(disk.opened !== undefined && { opened: disk.opened.map((file) => ({ ...file })) }),
   };
 }
 

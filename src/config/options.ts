@@ -1,3 +1,5 @@
+import type { OpenedFile } from './spec.ts';
+
 /** What a user asks for. Everything but the command has a default; `resolveConfig` checks it and fills it in. */
 export interface MachineOptions {
   /** Host directory that becomes the guest's `/`; shorthand for a share with the root tag. */
@@ -72,6 +74,8 @@ export interface DiskOptions {
   readonly sync?: 'none' | 'relaxed' | 'full';
   /** What the guest reads as the disk's serial, at most 20 bytes; default: numbers that tell the host's file from others. */
   readonly serial?: string;
+  /** Files of the image that are open already, in a process that has given up the right to open them. @internal */
+  readonly opened?: readonly OpenedFile[];
 }
 
 /** The file system that becomes the root. */

@@ -61,6 +61,16 @@ export interface DiskSpec {
   readonly sync: 'none' | 'relaxed' | 'full';
   /** What the guest sees as the disk's serial; absent: numbers of the file on the host. */
   readonly serial?: string;
+  /** Files of the image that this process has open already. */
+  readonly opened?: readonly OpenedFile[];
+}
+
+/** An open file: how it was opened, and its descriptor, which stays the opener's. */
+export interface OpenedFile {
+  readonly path: string;
+  /** Linux's. */
+  readonly flags: number;
+  readonly fd: number;
 }
 
 /** A file system on a disk that init mounts as `/`. */

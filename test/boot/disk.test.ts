@@ -1,12 +1,22 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { describeKernel } from 'krun';
 import { runGuest, skipReason } from './guest.ts';
 
 const noKernel = await skipReason();
@@ -133,6 +143,41 @@ test('krun_set_root_disk_remount finds the type of the root itself', needs('mkfs
   );
   const { stdout, stderr, status } = spawnSync(process.execPath, [program], { encoding: 'utf8', timeout: 120_000 });
   assert.deepEqual([stdout, status], ['0\non a disk\n', 9], stderr);
+});
+
+const asRoot = process.getuid?.() === 0 ? needs('qemu-img') : { skip: 'only root can become somebody else' };
+
+test('disks are opened before the process takes another identity', asRoot, async () => {
+  const raw = rawDisk('private.raw', 1);
+  host('qemu-img', 'create', '-q', '-f', 'qcow2', '-b', raw, '-F', 'raw', at('private.qcow2'));
+  chmodSync(folder, 0o700);
+  // The kernel is read as the other user.
+  const open = mkdtempSync(join(tmpdir(), 'krun-kernel-'));
+  after(() => rmSync(open, { recursive: true }));
+  chmodSync(open, 0o755);
+  const { path: kernel = '' } = await describeKernel();
+  copyFileSync(kernel, join(open, 'libkrunfw.so.5'));
+  chmodSync(join(open, 'libkrunfw.so.5'), 0o644);
+  const program = at('other.mjs');
+  const source = `import * as k from ${JSON.stringify(new URL('../../dist/capi/index.js', import.meta.url).href)};
+    const ctx = k.krun_create_ctx();
+    k.krun_set_vm_config(ctx, 1, 256);
+    k.krun_add_virtiofs3(ctx, k.KRUN_FS_ROOT_TAG, '/', 0, true);
+    k.krun_add_disk2(ctx, 'a', ${JSON.stringify(at('private.qcow2'))}, k.KRUN_DISK_FORMAT_QCOW2, false);
+    k.krun_setgid(ctx, 65534);
+    k.krun_setuid(ctx, 65534);
+    k.krun_set_exec(ctx, '/bin/sh', ['-c', 'echo written | dd of=/dev/vda conv=fsync 2>/dev/null'], ['PATH=/bin']);
+    console.log('not reached', await k.krun_start_enter(ctx));`;
+  writeFileSync(program, source);
+  const env = { ...process.env, KRUN_FIRMWARE: join(open, 'libkrunfw.so.5') };
+  const { stdout, stderr, status } = spawnSync(process.execPath, [program], {
+    encoding: 'utf8',
+    timeout: 120_000,
+    env,
+  });
+  assert.deepEqual([stdout, status], ['', 0], stderr);
+  host('qemu-img', 'convert', '-f', 'qcow2', '-O', 'raw', at('private.qcow2'), at('seen.raw'));
+  assert.equal(readFileSync(at('seen.raw')).subarray(0, 8).toString(), 'written\n');
 });
 
 test('the root is on an erofs disk', needs('mkfs.erofs'), async () => {

@@ -27,7 +27,10 @@ class ArrayDisk implements BlockBackend {
     return this.#do(`read ${offset}`, () => {
       let at = offset;
       if (!lease.alive) return;
-      for (const view of into) view.set(this.bytes.subarray(at, (at += view.length)));
+      for (const view of into) {
+        view.set(this.bytes.subarray(at, at + view.length));
+        at += view.length;
+      }
     });
   }
 

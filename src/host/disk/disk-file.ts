@@ -36,8 +36,10 @@ export interface DiskFileOptions {
   readonly open?: OpenFile;
 }
 
-/** Opens a path with Linux's flags; answers a descriptor or throws. */
-export type OpenFile = (path: string, flags: number) => number;
+/** Opens a path with Linux's flags; answers a descriptor, and whether it is ours to close, or throws. */
+export type OpenFile = (path: string, flags: number) => { readonly fd: number; readonly isOurs: boolean };
+
+const openByPath: OpenFile = (path, flags) => ({ fd: openSync(path, flags), isOurs: true });
 
 /**
  * A file or block device with random access. Short transfers are repeated, bytes behind the end read as zeros, and
@@ -53,6 +55,7 @@ export class DiskFile {
   readonly #directUnit: number | undefined;
   readonly #fd: number;
   readonly #directFd: number | undefined;
+  readonly #toClose: number[] = [];
   readonly #durable: boolean;
   readonly #pool = new BouncePool();
   readonly #reading = new Patience();
@@ -64,23 +67,22 @@ export class DiskFile {
   #syncFailure: Error | undefined;
 
   /** @throws {KrunError} ERR_DISK */
-  constructor(path: string, { readOnly, direct, durable, open = openSync }: DiskFileOptions) {
+  constructor(path: string, { readOnly, direct, durable, open = openByPath }: DiskFileOptions) {
     this.path = path;
     this.readOnly = readOnly;
     this.#durable = durable && !readOnly;
     // Not to hang where somebody put a FIFO; regular files and disks do not care.
     const flags = (readOnly ? constants.O_RDONLY : constants.O_RDWR) | constants.O_NONBLOCK;
-    this.#fd = opened(path, flags, open);
+    this.#fd = this.#open(flags, open);
     try {
       const stat = fstatSync(this.#fd, { bigint: true });
       if (!stat.isFile() && !stat.isBlockDevice()) throw cannotOpen(path, 'it is neither a file nor a block device');
       this.identity = { dev: stat.dev, ino: stat.ino, rdev: stat.rdev };
       this.length = stat.isBlockDevice() ? deviceLength(path, stat.rdev) : Number(stat.size);
-      this.#directFd = direct ? opened(path, flags | constants.O_DIRECT, open) : undefined;
+      this.#directFd = direct ? this.#open(flags | constants.O_DIRECT, open) : undefined;
       this.#directUnit = this.#directFd === undefined ? undefined : directUnit(path, this.#directFd);
     } catch (error) {
-      closeSync(this.#fd);
-      if (this.#directFd !== undefined) closeSync(this.#directFd);
+      for (const fd of this.#toClose) closeSync(fd);
       throw error;
     }
   }
@@ -164,8 +166,13 @@ export class DiskFile {
     this.#closing = true;
     if (this.#underWay > 0 || this.#closed) return;
     this.#closed = true;
-    closeSync(this.#fd);
-    if (this.#directFd !== undefined) closeSync(this.#directFd);
+    for (const fd of this.#toClose) closeSync(fd);
+  }
+
+  #open(flags: number, open: OpenFile): number {
+    const { fd, isOurs } = opened(this.path, flags, open);
+    if (isOurs) this.#toClose.push(fd);
+    return fd;
   }
 
   #isDirect(offset: number, length: number): boolean {
@@ -251,7 +258,7 @@ export class DiskFile {
   }
 }
 
-function opened(path: string, flags: number, open: OpenFile): number {
+function opened(path: string, flags: number, open: OpenFile): ReturnType<OpenFile> {
   try {
     return open(path, flags);
   } catch (cause) {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import type { DiskSpec } from '../../config/spec.ts';
-import { Random } from '../../testing/random.ts';
+import type { Random } from '../../testing/random.ts';
 import { type OpenDisk, openDisk } from './open-disk.ts';
 import type { Done } from './disk-image.ts';
 

@@ -1,5 +1,6 @@
+import { openSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
-import type { DiskSpec } from '../../config/spec.ts';
+import type { DiskSpec, OpenedFile } from '../../config/spec.ts';
 import type { BlockBackend } from '../../devices/virtio-blk/backend.ts';
 import { ImageIoError, malformed, unsupported } from './disk-error.ts';
 import { DiskFile, type DiskFileOptions, type OpenFile } from './disk-file.ts';
@@ -25,10 +26,10 @@ export interface OpenDisk extends BlockBackend {
  *
  * @throws {KrunError} ERR_DISK, ERR_DISK_MALFORMED, ERR_DISK_UNSUPPORTED
  */
-export function openDisk(spec: DiskSpec, open?: OpenFile): OpenDisk {
+export function openDisk(spec: DiskSpec, open: OpenFile = openerOf(spec)): OpenDisk {
   const { path, format, readOnly, direct, sync } = spec;
   const durable = sync !== 'none';
-  const options = { readOnly, direct, durable, ...(open && { open }) };
+  const options = { readOnly, direct, durable, open };
   const { image, identity } = openImage({ path, format, lastSector: 'drop' }, options, []);
   const id = new TextEncoder().encode(spec.serial ?? defaultSerial(identity)).subarray(0, ID_BYTES);
   return {
@@ -43,6 +44,31 @@ export function openDisk(spec: DiskSpec, open?: OpenFile): OpenDisk {
     discard: (offset, length) => image.discard(offset, length),
     writeZeroes: (offset, length, unmap) => image.writeZeroes(offset, length, unmap),
     close: () => image.close(),
+  };
+}
+
+/**
+ * Opens all files of a disk for somebody who may not be able to later; `DiskSpec.opened` takes what it answers.
+ *
+ * @throws {KrunError} as `openDisk`
+ */
+export function openFilesOf(spec: DiskSpec): OpenedFile[] {
+  const files: OpenedFile[] = [];
+  openDisk(spec, (path, flags) => {
+    const fd = openSync(path, flags);
+    files.push({ path, flags, fd });
+    return { fd, isOurs: false };
+  });
+  return files;
+}
+
+/** Each file that is open already serves once, and whoever opened it closes it. */
+function openerOf({ opened = [] }: DiskSpec): OpenFile {
+  const left = [...opened];
+  return (path, flags) => {
+    const index = left.findIndex((file) => file.path === path && file.flags === flags);
+    const [file] = index < 0 ? [] : left.splice(index, 1);
+    return file === undefined ? { fd: openSync(path, flags), isOurs: true } : { fd: file.fd, isOurs: false };
   };
 }
 

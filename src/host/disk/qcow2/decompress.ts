@@ -16,7 +16,8 @@ const zstd = (zlib as { zstdDecompressSync?: (data: Uint8Array, options: { maxOu
 const DECOMPRESS: Readonly<Record<'zlib' | 'zstd', Decompress | undefined>> = {
   // What is behind the end of the stream belongs to the next cluster; zlib does not look at it.
   zlib: (data, clusterSize) => zlib.inflateRawSync(data, { maxOutputLength: clusterSize }),
-  zstd: zstd && ((data, clusterSize) => zstd(data.subarray(0, zstdFrameLength(data)), { maxOutputLength: clusterSize })),
+  zstd:
+    zstd && ((data, clusterSize) => zstd(data.subarray(0, zstdFrameLength(data)), { maxOutputLength: clusterSize })),
 };
 
 /**
