@@ -105,6 +105,26 @@ test('consoles come before shares, each in their own order', () => {
   );
 });
 
+test('disks come behind shares: vda, vdb and on', () => {
+  const disk = {
+    length: 512,
+    readOnly: true,
+    volatileCache: false,
+    id: new Uint8Array(0),
+    discardAlignment: 512,
+    read: () => undefined,
+    write: () => undefined,
+    flush: () => undefined,
+    discard: () => undefined,
+    writeZeroes: () => undefined,
+  };
+  const machine = assemble(spec, fakeVm(untilStopped).vm, resources({ disks: [disk, disk] }));
+  assert.deepEqual(
+    machine.devices.map(({ id }) => id),
+    ['balloon', 'rng', 'hvc0', 'fs0', 'vd0', 'vd1'],
+  );
+});
+
 test('eleven devices have interrupts, a twelfth is refused', () => {
   assert.deepEqual(slotAt(10), { gpa: 0xd000a000, irq: 15 });
   assert.throws(() => slotAt(11), { code: 'ERR_DEVICE_COUNT' });
