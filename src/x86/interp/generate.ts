@@ -7,6 +7,7 @@ import type { Operand } from '../ir/emitter.ts';
 import { JUMP_HASH, JUMP_SHIFT, S } from '../state/layout.ts';
 import { InterpEmitter, type Runtime } from './interp-emitter.ts';
 import { EXIT, PROFILE, R, RECORD_BYTES } from './record.ts';
+import { walkUserBody } from './walk-user.ts';
 import { packVariant, type Variant, variantsOf } from './variants.ts';
 
 /** Name of the custom section that lists the handlers: pairs of u32, little-endian. */
@@ -31,8 +32,9 @@ export function generateInterpreter(definitions: readonly Definition[], helpers:
   for (const name of IMPORTS) imported[name] = module.importFunction('h', name, [I32], [I32]);
   const handlerType = module.type([I32], [I32]);
   const jumpLinear = module.declare([I64], [I32]);
+  const walkUser = module.function([I64, I32], [I32], walkUserBody());
   const runtime: Runtime = {
-    slowLoad: imported['slowLoad']!,
+    slowLoad: module.function([I32], [I32], slowLoadBody(walkUser, imported['slowLoad']!)),
     slowStore: imported['slowStore']!,
     commitStore: module.function([I32], [], voidCall(imported['commitStore']!)),
     system: imported['system']!,
@@ -67,7 +69,7 @@ export function generateInterpreter(definitions: readonly Definition[], helpers:
   const run = new Code(1);
   run.get(0).get(0).load('i32_load', R.handler).callIndirect(handlerType);
   module.export('run', module.function([I32], [I32], run));
-  exportForCompiledCode(module, runtime, { probeLoad: imported['probeLoad']!, probeStore: imported['probeStore']! });
+  exportForCompiledCode(module, runtime, { walkUser, probeLoad: imported['probeLoad']!, probeStore: imported['probeStore']! });
   module.custom(HANDLERS_SECTION, new Uint8Array(Uint32Array.from(handlers).buffer));
   return module.build();
 }
@@ -99,7 +101,7 @@ function countEntry(handlerType: number): Code {
 }
 
 /** What compiled code imports. It must not import the table: an importer makes every change of it slow in V8. */
-function exportForCompiledCode(module: ModuleBuilder, runtime: Runtime, host: { probeLoad: number; probeStore: number }): void {
+function exportForCompiledCode(module: ModuleBuilder, runtime: Runtime, host: { walkUser: number; probeLoad: number; probeStore: number }): void {
   const { handlerType } = runtime;
   const dispatch = new Code(1);
   dispatch.get(0).get(0).load('i32_load', R.handler).returnCallIndirect(handlerType);
@@ -129,9 +131,26 @@ function exportForCompiledCode(module: ModuleBuilder, runtime: Runtime, host: { 
   module.export('jumpIndirect', module.function([I64], [I32], jump));
   module.export('helper', runtime.helper);
   for (const name of ['probeLoad', 'probeStore'] as const) {
-    const probe = new Code(2).i32(0).get(0).store('i64_store', S.slowVa).get(1).call(host[name]);
+    const probe = new Code(2);
+    if (name === 'probeLoad') walkFirst(probe, host.walkUser, () => probe.get(0).get(1));
+    probe.i32(0).get(0).store('i64_store', S.slowVa).get(1).call(host[name]);
     module.export(name, module.function([I64, I32], [I32], probe));
   }
+}
+
+/** (bytes): a load at S.slowVa that missed the TLB. */
+function slowLoadBody(walkUser: number, slowLoad: number): Code {
+  const code = new Code(1);
+  walkFirst(code, walkUser, () => code.i32(0).load('i64_load', S.slowVa).get(0));
+  return code.get(0).call(slowLoad);
+}
+
+/** Returns what the walk in generated code finds, if it does. */
+function walkFirst(code: Code, walkUser: number, pushArguments: () => void): void {
+  const host = code.local(I32);
+  pushArguments();
+  code.call(walkUser).tee(host).if(true);
+  code.get(host).op('return').end();
 }
 
 function voidCall(target: number): Code {

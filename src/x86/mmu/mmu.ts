@@ -73,7 +73,8 @@ export class Mmu {
     this.#bytes = new Uint8Array(buffer as ArrayBuffer);
     this.#ramBase = ramBase;
     this.#ramBytes = ramBytes;
-    this.#tlb = new Tlb(buffer, this.#engine + ENGINE.tlb);
+    this.#tlb = new Tlb(buffer, this.#engine + ENGINE.tlb, state);
+    state.set64(S.ramBytes, BigInt(ramBytes));
     this.#written = new Uint8Array(Math.ceil(ramBytes / 4096));
     this.walker = new PageWalker({ buffer, base: ramBase, bytes: ramBytes }, state);
     this.codePages = options.codePages ?? new CodePages(ramBytes);
@@ -86,6 +87,7 @@ export class Mmu {
   /** Call after a change of CR0, CR4 or EFER; whoever changed them decides about flushing. */
   updateMode(): void {
     this.walker.updateMode();
+    this.#i32[S.walkable >> 2] = this.walker.levels === 4 && this.walker.nxe ? 1 : 0;
     this.selectView();
   }
 

@@ -57,7 +57,8 @@ export class PageWalker {
   #leaf = 0;
   #wp = false;
   #smep = false;
-  #nxe = false;
+  /** EFER.NXE under PAE paging: bit 63 of an entry is NX, not reserved. */
+  nxe = false;
   #pse = false;
   #pge = false;
   #reservedHigh = 0;
@@ -81,8 +82,8 @@ export class PageWalker {
     this.#pge = (cr4 & A.CR4_PGE) !== 0;
     this.#smep = (cr4 & A.CR4_SMEP) !== 0;
     this.smap = (cr4 & A.CR4_SMAP) !== 0;
-    this.#nxe = (efer & A.EFER_NXE) !== 0 && this.levels > 2;
-    this.#reservedHigh = (long ? RESERVED_HIGH : RESERVED_PAE) | (this.#nxe ? 0 : NX);
+    this.nxe = (efer & A.EFER_NXE) !== 0 && this.levels > 2;
+    this.#reservedHigh = (long ? RESERVED_HIGH : RESERVED_PAE) | (this.nxe ? 0 : NX);
   }
 
   /**
@@ -200,7 +201,7 @@ export class PageWalker {
     this.leafWritable = (this.#rights & PTE.RW) !== 0 || (!isUser && !this.#wp);
     if (isUser && !userPage) return false;
     if ((access & ACCESS.fetch) !== 0) {
-      if (this.#nxe && this.#nx < 0) return false;
+      if (this.nxe && this.#nx < 0) return false;
       return isUser || !userPage || !this.#smep;
     }
     if (!isUser && userPage && this.smap && !this.#overridesSmap(access)) return false;
@@ -227,7 +228,7 @@ export class PageWalker {
     let code = cause;
     if ((access & ACCESS.write) !== 0) code |= PF.W;
     if ((access & (ACCESS.user | ACCESS.implicit)) === ACCESS.user) code |= PF.U;
-    if ((access & ACCESS.fetch) !== 0 && (this.#nxe || this.#smep)) code |= PF.I;
+    if ((access & ACCESS.fetch) !== 0 && (this.nxe || this.#smep)) code |= PF.I;
     this.faultVector = VECTOR.PF;
     this.faultCode = code;
     this.faultLow = low;

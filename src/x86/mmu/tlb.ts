@@ -1,4 +1,5 @@
-import { TLB_EMPTY, TLB_ENTRIES, TLB_ENTRY, TLB_TABLE, TLB_VIEWS } from '../state/layout.ts';
+import { S, TLB_EMPTY, TLB_ENTRIES, TLB_ENTRY, TLB_TABLE, TLB_VIEW, TLB_VIEWS } from '../state/layout.ts';
+import type { CpuState } from '../state/state.ts';
 
 const WORDS = TLB_ENTRY >> 2;
 const TABLE_WORDS = TLB_TABLE >> 2;
@@ -17,6 +18,7 @@ const HUGE_TRACKED = 16;
  * Nothing is allocated after construction.
  */
 export class Tlb {
+  readonly #state: CpuState;
   readonly #words: Int32Array;
   readonly #quads: BigUint64Array;
   readonly #nonGlobal = new Int32Array(TRACKED);
@@ -28,7 +30,8 @@ export class Tlb {
   #hugeCount = 0;
 
   /** @param at offset of the tables in the buffer */
-  constructor(buffer: ArrayBufferLike, at: number) {
+  constructor(buffer: ArrayBufferLike, at: number, state: CpuState) {
+    this.#state = state;
     this.#words = new Int32Array(buffer as ArrayBuffer, at, TABLES * TABLE_WORDS);
     this.#quads = new BigUint64Array(buffer as ArrayBuffer, at, (TABLES * TABLE_WORDS) >> 1);
     this.flushAll();
@@ -61,6 +64,7 @@ export class Tlb {
   }
 
   flushAll(): void {
+    this.#state.set32(S.walked, 0);
     this.#quads.fill(TLB_EMPTY);
     this.#large.fill(0);
     this.#hugeCount = 0;
@@ -68,6 +72,7 @@ export class Tlb {
   }
 
   flushNonGlobal(): void {
+    this.#dropWalked();
     if (this.#nonGlobalCount > TRACKED) this.#scanNonGlobal();
     else for (let i = 0; i < this.#nonGlobalCount; i++) this.#dropNonGlobal(this.#nonGlobal[i]!);
     this.#nonGlobalCount = 0;
@@ -75,6 +80,8 @@ export class Tlb {
 
   /** Drops one linear page, and all of the large page it may be a piece of. */
   flushPage(low: number, high: number): void {
+    // Pieces of large pages are among what generated code fills, unrecorded.
+    if (high >= 0 && high < 0x8000) this.#dropWalked();
     if (this.#isHuge(low, high)) {
       this.flushAll();
       return;
@@ -83,6 +90,14 @@ export class Tlb {
     // A 4 MiB page is two neighbours of 2 MiB.
     if (this.#isLarge(low)) this.#dropRange(low & ~0x1f_ffff);
     if (this.#isLarge(low ^ 0x20_0000)) this.#dropRange((low ^ 0x20_0000) & ~0x1f_ffff);
+  }
+
+  /** Empties the table that generated code fills (interp/walk-user.ts). */
+  #dropWalked(): void {
+    if (this.#state.get32(S.walked) === 0) return;
+    this.#state.set32(S.walked, 0);
+    const from = (TLB_VIEW.user * 2 * TABLE_WORDS) >> 1;
+    this.#quads.fill(TLB_EMPTY, from, from + (TABLE_WORDS >> 1));
   }
 
   /** Makes every store to a physical page miss. @param hostPage host offset of its first byte */

@@ -38,6 +38,12 @@ export const S = {
   exitCode: 0x138,
   /** i32: not zero when an external interrupt waits for RFLAGS.IF: kept by the owner of the CPU. */
   attention: 0x13c,
+  /** i32: not zero while user pages may be walked by generated code (walk-user.ts): 4-level paging with NX. */
+  walkable: 0x140,
+  /** i32: not zero when generated code has filled the user tables since the TLB was last flushed. */
+  walked: 0x144,
+  /** i64: bytes of RAM. */
+  ramBytes: 0x148,
   xmm: 0x200, // 16 x 32 bytes, room for YMM
   st: 0x400, // 8 x 16 bytes, 80-bit values of the physical x87 registers R0..R7
   fcw: 0x480, // i32
