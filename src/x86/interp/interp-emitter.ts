@@ -3,6 +3,7 @@ import { I32, I64, V128 } from '../../wasm/opcodes.ts';
 import { type Condition, CONDITIONS, Emitter, type Operand, type Value } from '../ir/emitter.ts';
 import { expression, localValue } from '../ir/value.ts';
 import { ENGINE_BYTES, S, SEG, TLB_ENTRIES, TLB_WRITE } from '../state/layout.ts';
+import { SLOW_UPDATE } from '../mmu/access.ts';
 import { EXIT, R, RECORD_BYTES } from './record.ts';
 
 /** Functions that handlers call; indices in the module being built. */
@@ -109,7 +110,7 @@ export class InterpEmitter extends Emitter {
     };
     let host: Value | undefined; // of an address checked for writing
     const touch = (): Value => {
-      host ??= this.#translate(address(), bits, true);
+      host ??= this.#translate(address(), bits, true, SLOW_UPDATE);
       return host;
     };
     const operand: Operand = {
@@ -324,11 +325,11 @@ export class InterpEmitter extends Emitter {
   }
 
   /** Host offset of an operand, after the TLB or the slow path; leaves the handler on a fault. */
-  #translate(linear: Value, bits: number, write: boolean): Value {
+  #translate(linear: Value, bits: number, write: boolean, how = 0): Value {
     const { host, miss } = this.#probe(linear, bits, write);
     miss.push(this.code);
     this.code.if(false);
-    this.#slow(host, bits, write);
+    this.#slow(host, bits, write, how);
     this.code.end();
     return localValue(host, I32);
   }
@@ -368,12 +369,12 @@ export class InterpEmitter extends Emitter {
 
   #lastLinear: Value = this.const(0);
 
-  #slow(host: number, bits: number, write: boolean): void {
+  #slow(host: number, bits: number, write: boolean, how = 0): void {
     const { code } = this;
     this.setField64(S.slowVa, this.#lastLinear);
     code.i32(0).get(PC).store('i32_store', S.pc);
     code
-      .i32(bits / 8)
+      .i32(bits / 8 + how)
       .call(write ? this.#runtime.slowStore : this.#runtime.slowLoad)
       .tee(host);
     code.i32(-1).op('i32_eq').if(false);

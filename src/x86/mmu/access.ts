@@ -27,3 +27,6 @@ export const EFER_NXE = 0x800;
 
 /** Physical address bits (MAXPHYADDR). CPUID 80000008h reports the same number. */
 export const PHYSICAL_BITS = 40;
+
+/** Added to the byte count of a slow store: the instruction reads what is there first, from a device as well. */
+export const SLOW_UPDATE = 0x100;

@@ -2,7 +2,7 @@ import { ENGINE, ENGINE_BYTES, JUMP_TABLE, S, TLB_TABLE, TLB_VIEW } from '../sta
 import type { CpuState } from '../state/state.ts';
 import { FLAG } from '../state/state.ts';
 import { GuestException, VECTOR } from '../system/exception.ts';
-import { ACCESS } from './access.ts';
+import { ACCESS, SLOW_UPDATE } from './access.ts';
 import { CodePages } from './code-pages.ts';
 import { PageWalker } from './page-walk.ts';
 import { Tlb } from './tlb.ts';
@@ -180,11 +180,14 @@ export class Mmu {
   }
 
   /**
-   * A store of `bytes` at S.slowVa missed the TLB. All checks are done here; when the answer is the scratch area, the
-   * current bytes are in it and `commitStore` must follow.
+   * A store at S.slowVa missed the TLB. All checks are done here; when the answer is the scratch area, `commitStore` must
+   * follow; the current bytes are in it, those of devices only when they were asked for.
+   * @param size bytes, plus SLOW_UPDATE for instructions that read them first
    * @returns host offset to store to, or -1 with the fault recorded
    */
-  slowStore(bytes: number): number {
+  slowStore(size: number): number {
+    const bytes = size & ~SLOW_UPDATE;
+    const update = size !== bytes;
     const low = this.#i32[S.slowVa >> 2]!;
     const high = this.#i32[(S.slowVa >> 2) + 1]!;
     const access = this.#privilege() | ACCESS.write;
@@ -194,16 +197,16 @@ export class Mmu {
     this.#storeFirst = first;
     this.#storeSplit = split;
     if (bytes <= split) {
-      if (!this.isRam(first, bytes)) return this.#scratch;
-      if (!this.codePages.touches(first, bytes)) return this.#ramBase + first;
-      this.#readPhysical(first, this.#scratch, bytes);
+      const ram = this.isRam(first, bytes);
+      if (ram && !this.codePages.touches(first, bytes)) return this.#ramBase + first;
+      if (ram || update) this.#readPhysical(first, this.#scratch, bytes);
       return this.#scratch;
     }
     const second = this.#translateNext(low, high, access);
     if (second < 0) return -1;
     this.#storeSecond = second;
-    if (this.isRam(first, split)) this.#readPhysical(first, this.#scratch, split);
-    if (this.isRam(second, bytes - split)) this.#readPhysical(second, this.#scratch + split, bytes - split);
+    if (update || this.isRam(first, split)) this.#readPhysical(first, this.#scratch, split);
+    if (update || this.isRam(second, bytes - split)) this.#readPhysical(second, this.#scratch + split, bytes - split);
     return this.#scratch;
   }
 
