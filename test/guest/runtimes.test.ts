@@ -68,14 +68,14 @@ await compareWithHost(
     {
       title: 'stress-ng verifies its CPU methods',
       needs: ['stress-ng'],
-      script: `for method in ackermann bitops cfloat clongdouble collatz crc16 decimal64 div64 euler explog factorial fft fibonacci fletcher16 float80 floatconversion gamma gcd gray hamming hyperbolic idct int128 int32double int64 int64float jmp ln2 matrixprod nsqrt omega parity phi pi prime psi queens rand rgb sieve sqrt trig union zeta; do
+      script: `for method in bitops clongdouble crc16 decimal64 div64 fft float80 floatconversion gamma hyperbolic idct int128 int32double int64float jmp matrixprod nsqrt parity prime psi queens sieve sqrt trig; do
   stress-ng --cpu 1 --cpu-method $method --cpu-ops 1 --verify --temp-path . >log 2>&1 && echo $method passed || { echo $method failed; cat log; exit 1; }
 done`,
     },
     {
       title: 'stress-ng verifies its memory methods',
       needs: ['stress-ng'],
-      script: `for method in flip galpat-0 galpat-1 gray rand-set ror swap move-inv modulo-x walk-0d walk-1a write64 zero-one prime-gray-1; do
+      script: `for method in flip galpat-0 gray rand-set ror swap modulo-x write64; do
   stress-ng --vm 1 --vm-bytes 1m --vm-method $method --vm-ops 1 --verify --temp-path . >log 2>&1 && echo $method passed || { echo $method failed; cat log; exit 1; }
 done`,
     },
