@@ -15,7 +15,7 @@ import {
 import { loadLibc } from '../../native/libc.ts';
 import { alignedBytes, type Bounce, BouncePool } from './bounce-pool.ts';
 import { Coalesced } from './coalesced.ts';
-import { cannotOpen } from './disk-error.ts';
+import { cannotOpen, ImageIoError } from './disk-error.ts';
 import type { Done, FileIdentity, Lease } from './disk-image.ts';
 import { Patience } from './patience.ts';
 import { clear, gather, scatter, sliceViews, totalLength } from './views.ts';
@@ -89,6 +89,7 @@ export class DiskFile {
 
   /** Fills `into`, before it returns. */
   readNow(offset: number, into: Uint8Array): void {
+    this.#checkOpen();
     let at = 0;
     while (at < into.length) {
       const count = readSync(this.#fd, into, at, into.length - at, offset + at);
@@ -99,6 +100,7 @@ export class DiskFile {
 
   /** Writes all of `from`, before it returns. */
   writeNow(offset: number, from: readonly Uint8Array[]): void {
+    this.#checkOpen();
     const length = totalLength(from);
     for (let at = 0; at < length; ) {
       at += writevSync(this.#fd, at === 0 ? from : sliceViews(from, at, length - at), offset + at);
@@ -175,12 +177,18 @@ export class DiskFile {
     return fd;
   }
 
+  /** The number of a descriptor that was closed may be another file's by now. */
+  #checkOpen(): void {
+    if (this.#closing) throw new ImageIoError('Cannot use the disk: it is closed');
+  }
+
   #isDirect(offset: number, length: number): boolean {
     const unit = this.#directUnit;
     return unit !== undefined && length > 0 && offset % unit === 0 && length % unit === 0;
   }
 
   #readViews(offset: number, into: readonly Uint8Array[], length: number): void {
+    this.#checkOpen();
     for (let at = 0; at < length; ) {
       const rest = at === 0 ? into : sliceViews(into, at, length - at);
       const count = readvSync(this.#fd, rest, offset + at);
@@ -238,10 +246,11 @@ export class DiskFile {
     }
   }
 
-  #call(
+  async #call(
     direct: boolean,
     start: (fd: number, done: (error: Error | null, count: number) => void) => void,
   ): Promise<number> {
+    this.#checkOpen();
     this.#underWay += 1;
     return new Promise<number>((resolve, reject) => {
       start(direct && this.#directFd !== undefined ? this.#directFd : this.#fd, (error, count) => {
@@ -254,6 +263,7 @@ export class DiskFile {
   }
 
   #fallocate(mode: number, offset: number, length: number): boolean {
+    this.#checkOpen();
     return loadLibc()?.fallocate(this.#fd, mode, offset, length) === 0;
   }
 }

@@ -26,6 +26,11 @@ export function qemuImg(...args: string[]): string {
   return execFileSync('qemu-img', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], cwd: folder });
 }
 
+/** Runs one command of qemu-io on an image; what it prints. */
+export function qemuIo(path: string, command: string): string {
+  return execFileSync('qemu-io', ['-f', 'qcow2', '-d', 'unmap', '-c', command, path], { encoding: 'utf8' });
+}
+
 /** What `qemu-img check` counts: errors, and clusters that are leaked. */
 export function check(path: string): { corruptions: number; leaks: number; output: string } {
   const { stdout, stderr } = spawnSync('qemu-img', ['check', '--output=json', path], { encoding: 'utf8' });

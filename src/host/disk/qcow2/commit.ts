@@ -62,6 +62,7 @@ export class Commit {
   }
 
   async #run(): Promise<void> {
+    if (this.#closed) return;
     for (const _ of this.#steps()) {
       await this.#file.sync();
       if (this.#closed) return;

@@ -9,6 +9,7 @@ import {
   pattern,
   qemuContents,
   qemuImg,
+  qemuIo,
   readAll,
   skipQemu,
   writeRaw,
@@ -55,6 +56,41 @@ PLAIN.forEach(([name, settings], index) => {
       sound(path, model);
     }
   });
+});
+
+/** Guest offset and length in KiB, the byte there, and how QEMU is told to put it there. */
+const QEMU_WRITES: readonly [from: number, length: number, byte: number, command: string][] = [
+  [0, 256, 0x11, 'write -P 0x11'],
+  [320, 64, 0x22, 'write -c -P 0x22'],
+  [100, 40, 0, 'write -z'],
+  [192, 64, 0, 'write -z -u'],
+  [1000, 3, 0x33, 'write -P 0x33'],
+  [512, 128, 0x44, 'write -P 0x44'],
+  [512, 64, 0, 'discard'],
+];
+
+test('what qemu-io wrote is read, and what is written over it qemu-io reads', options, async () => {
+  for (const settings of ['compat=1.1', 'compat=1.1,cluster_size=4096', 'compat=0.10']) {
+    const path = at('qemu-io.qcow2');
+    qemuImg('create', '-q', '-f', 'qcow2', '-o', settings, path, String(SIZE));
+    const model = new Uint8Array(SIZE);
+    const commands = QEMU_WRITES.filter(([, , , command]) => !(settings.includes('4096') && command.includes('-c')));
+    for (const [from, length, byte, command] of commands) {
+      qemuIo(path, `${command} ${from}k ${length}k`);
+      model.fill(byte, from * 1024, (from + length) * 1024);
+    }
+    const disk = open(path);
+    assert.ok(Buffer.from(await readAll(disk)).equals(model), settings);
+    await disk.write(90 * 1024, [new Uint8Array(20 * 1024).fill(0x55)]);
+    await disk.write(330 * 1024, [new Uint8Array(512).fill(0x66)]);
+    disk.close();
+    for (const part of ['0x55 90k 20k', '0 110k 30k', '0x11 140k 52k', '0x66 330k 512', '0 540k 4k']) {
+      const pattern = qemuIo(path, `read -P ${part}`);
+      assert.doesNotMatch(pattern, /verification failed/i, `${settings}: ${part}`);
+    }
+    model.fill(0x55, 90 * 1024, 110 * 1024).fill(0x66, 330 * 1024, 330 * 1024 + 512);
+    sound(path, model);
+  }
 });
 
 test('random writes over compressed clusters, which stay readable', options, async () => {
