@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { deviceHarness } from '../../testing/device-harness.ts';
-import { readable, writable } from '../../testing/fake-driver.ts';
+import { FakeDriver, readable, writable } from '../../testing/fake-driver.ts';
+import { createMmioTransport } from '../../virtio/mmio-transport.ts';
 import type { BlockBackend, Lease } from './backend.ts';
 import { virtioBlk } from './index.ts';
 
@@ -274,6 +275,25 @@ test('after a reset what was under way touches nothing of the guest', async () =
   await new Promise(setImmediate);
   assert.ok(buffers.every((byte) => byte === UNTOUCHED));
   assert.ok(blk.memory.bytes(0, 1 << 20).every((byte) => byte === UNTOUCHED));
+});
+
+test('requests that were under way when the machine was saved are done after it is restored', async () => {
+  const blk = disk((backend) => {
+    backend.waiting = [];
+  });
+  const head = blk.driver.add(0, [readable(header(0, 5)), writable(512), writable(1)]);
+  blk.notify(0);
+  const state = structuredClone(blk.transport.save());
+  blk.transport.reset();
+  blk.backend.waiting = undefined;
+  const { memory, irq } = blk;
+  const restored = createMmioTransport({ device: virtioBlk, backend: blk.backend, memory, irq });
+  restored.restore(state);
+  const driver = new FakeDriver(restored, memory);
+  driver.adopt(blk.driver);
+  await new Promise(setImmediate);
+  assert.deepEqual(driver.used(0), [{ id: head, len: 513 }]);
+  assert.equal(driver.written(0, head)[0], 5);
 });
 
 test('longer transfers than a mebibyte reach the backend in pieces, in order', async () => {
