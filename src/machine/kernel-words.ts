@@ -21,8 +21,5 @@ export function kernelCommandLine(
   const head = [DEFAULT_COMMAND_LINE, ...tuning, ...spec.extraArguments, ...(initWords?.environment ?? [])].join(' ');
   const withConsole = spec.console === undefined ? head : replaceConsole(head, spec.console);
   const deviceWords = devices.flatMap(({ slot, words }) => [slotWord(slot), ...words]);
-  return buildCommandLine(
-    [withConsole, ...deviceWords, '--', ...(initWords?.arguments ?? [])],
-    kernel.commandLineSize,
-  );
+  return buildCommandLine([withConsole, ...deviceWords, '--', ...(initWords?.arguments ?? [])], kernel.commandLineSize);
 }
