@@ -81,13 +81,15 @@ export class DnsService {
       return;
     }
     const socket = createSocket(server.address.includes(':') ? 'udp6' : 'udp4');
+    let over = false;
     const cancel = (): void => {
       clearTimeout(timer);
       this.#open.delete(cancel);
-      socket.removeAllListeners().on('error', () => {});
+      over = true; // listeners stay: a socket that is not bound yet closes by way of its own
       socket.close();
     };
     const next = (): void => {
+      if (over) return;
       cancel();
       this.#ask(message, others, done);
     };
@@ -95,11 +97,14 @@ export class DnsService {
     this.#open.add(cancel);
     socket.on('error', next);
     socket.on('message', (answer) => {
-      if (!answers(answer, message)) return;
+      if (over || !answers(answer, message)) return;
       cancel();
       done(answer);
     });
     // Connected: nobody else's datagrams arrive, and a closed port is known at once.
-    socket.connect(server.port, server.address, () => socket.send(message));
+    socket.connect(server.port, server.address, (error?: Error) => {
+      if (error) next();
+      else if (!over) socket.send(message);
+    });
   }
 }
