@@ -72,13 +72,13 @@ test('a guest that presses the reset button ends as reset, and closing frees the
   assert.deepEqual(openBelow(folder), []);
 });
 
-test('each share and console is a device in libkrun order: balloon, rng, consoles, shares', async () => {
+test('each share and console is a device in libkrun order: balloon, rng, consoles, shares, vsock', async () => {
   const volumes = [{ hostPath: folder, guestPath: '/v' }];
   const { composing } = composeWith({ volumes, extraConsoles: [{ input: 'none', error: 'none' }] });
   const { machine, close } = await composing;
   assert.deepEqual(
     machine.devices.map(({ id }) => id),
-    ['balloon', 'rng', 'hvc0', 'hvc1', 'fs0', 'fs1'],
+    ['balloon', 'rng', 'hvc0', 'hvc1', 'fs0', 'fs1', 'vsock0'],
   );
   close();
 });
