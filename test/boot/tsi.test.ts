@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { MicroVm, type MicroVmOptions } from 'krun';
 import { skipReason } from './guest.ts';
@@ -226,6 +230,66 @@ print(dial('127.0.0.1', ${closed}), dial('192.0.2.77', 9) != 'EACCES', dial('192
     assert.deepEqual(asked, ['allowed.test', 'rebound.test']);
   },
 );
+
+test('programs resolve names as ever, through the server that their own configuration names', options, async (t) => {
+  const asked: string[] = [];
+  const dns = await dnsServer(t, asked, { 'allowed.test': '192.0.2.77' });
+  // The host's own resolv.conf, which this guest would see, may name a loopback address.
+  const script = `mount -t tmpfs none /mnt && echo nameserver 198.51.100.53 > /mnt/resolv.conf
+mount --bind /mnt/resolv.conf /etc/resolv.conf
+getent ahostsv4 allowed.test | sed -n '1s/ .*//p'
+getent ahostsv4 secret.test || echo none`;
+  const { stdout, stderr } = await python('', {
+    command: ['/bin/sh', '-c', script],
+    network: { allow: ['allowed.test'], dns: [`127.0.0.1:${dns}`] },
+  });
+  assert.deepEqual([stdout, stderr], ['192.0.2.77\nnone\n', '']);
+  assert.ok(asked.length > 0 && asked.every((name) => name === 'allowed.test'), asked.join());
+});
+
+test("krun/capi has Internet sockets without being asked, and the port map is upstream's", options, async (t) => {
+  const server = await listening(t, echoServer());
+  const [mapped, hidden] = [await freePort(t), await freePort(t)];
+  const script = `${HELPERS}
+with socket.create_connection(('127.0.0.1', ${server}), 30) as s:
+    s.sendall(b'out')
+    s.shutdown(socket.SHUT_WR)
+    print(drain(s).decode(), flush=True)
+quiet = socket.create_server(('127.0.0.1', ${hidden}))
+with socket.create_server(('127.0.0.1', 7777)) as l:
+    print('ready', flush=True)
+    c, _ = l.accept()
+    c.sendall(b'in')
+    c.close()
+`;
+  const program = `
+    import * as capi from ${JSON.stringify(import.meta.resolve('krun/capi'))};
+    const ctx = capi.krun_create_ctx();
+    const results = [
+      capi.krun_set_vm_config(ctx, 1, 256),
+      capi.krun_set_root(ctx, '/'),
+      capi.krun_set_port_map(ctx, ['${mapped}:7777', null]),
+      capi.krun_set_exec(ctx, '/usr/bin/env', ['python3', '-c', ${JSON.stringify(script)}], ['PATH=/usr/bin:/bin']),
+    ];
+    if (results.some((result) => result !== 0)) throw new Error(results.join());
+    process.exitCode = 100 - (await capi.krun_start_enter(ctx));
+  `;
+  const folder = mkdtempSync(join(tmpdir(), 'krun-tsi-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  writeFileSync(join(folder, 'enter.mjs'), program);
+  const child = spawn(process.execPath, [join(folder, 'enter.mjs')], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.after(() => child.kill('SIGKILL'));
+  const ended = new Promise<number | null>((resolve) => child.on('exit', resolve));
+  let stdout = '';
+  let inside: Promise<string> | undefined;
+  for await (const chunk of child.stdout) {
+    stdout += String(chunk);
+    if (inside !== undefined || !stdout.includes('ready')) continue;
+    await assert.rejects(exchange(hidden, 'x'), { code: 'ECONNREFUSED' });
+    inside = exchange(mapped, '');
+  }
+  assert.deepEqual([stdout, await inside, await ended], ['echo out\nready\n', 'in', 0]);
+});
 
 function echoServer(): Server {
   return createServer({ allowHalfOpen: true }, async (socket) => {
