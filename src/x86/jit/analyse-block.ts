@@ -13,7 +13,11 @@ function allLocals(code: Code): StateLocals {
   return {
     gpr: Array.from({ length: 16 }, () => code.local(I64)),
     xmm: Array.from({ length: 16 }, () => code.local(V128)),
-    zr: code.local(I64), sp: code.local(I64), cv: code.local(I64), page: code.local(I64), budget: code.local(I32),
+    zr: code.local(I64),
+    sp: code.local(I64),
+    cv: code.local(I64),
+    page: code.local(I64),
+    budget: code.local(I32),
   };
 }
 

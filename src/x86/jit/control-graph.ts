@@ -35,13 +35,19 @@ export function buildControlGraph(successors: readonly (readonly number[])[], wa
 }
 
 /** One round; undefined when an edge had to be rerouted or an entry added. */
-function analyse(blocks: readonly (readonly number[])[], entries: Set<number>, via: Set<number>): Pick<ControlGraph, 'order' | 'loopHeaders' | 'merges' | 'children'> | undefined {
+function analyse(
+  blocks: readonly (readonly number[])[],
+  entries: Set<number>,
+  via: Set<number>,
+): Pick<ControlGraph, 'order' | 'loopHeaders' | 'merges' | 'children'> | undefined {
   const count = blocks.length;
   const successors = blocks.map((list, from) => list.map((to) => (via.has(from * count + to) ? count : to)));
   successors.push([...entries]);
   const sequence = reversePostOrder(successors, count);
   const order = new Int32Array(count + 1).fill(-1);
-  sequence.forEach((node, i) => void (order[node] = i));
+  sequence.forEach((node, i) => {
+    order[node] = i;
+  });
   const predecessors: number[][] = Array.from({ length: count + 1 }, () => []);
   for (const from of sequence) for (const to of successors[from]!) predecessors[to]!.push(from);
   const dominator = dominators(sequence, order, predecessors, count);

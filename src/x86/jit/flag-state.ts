@@ -38,5 +38,12 @@ export function partsOf(flags: number): { zr: boolean; sp: boolean; cv: boolean 
 
 /** Flags that a condition reads, by its code without the negation. @spec SDM-1 §B.1 */
 export const CONDITION_READS: readonly number[] = [
-  FLAGS.OF, FLAGS.CF, FLAGS.ZF, FLAGS.CF | FLAGS.ZF, FLAGS.SF, FLAGS.PF, FLAGS.SF | FLAGS.OF, FLAGS.SF | FLAGS.OF | FLAGS.ZF,
+  FLAGS.OF,
+  FLAGS.CF,
+  FLAGS.ZF,
+  FLAGS.CF | FLAGS.ZF,
+  FLAGS.SF,
+  FLAGS.PF,
+  FLAGS.SF | FLAGS.OF,
+  FLAGS.SF | FLAGS.OF | FLAGS.ZF,
 ];

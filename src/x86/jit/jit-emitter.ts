@@ -1,6 +1,6 @@
 import type { Code } from '../../wasm/code.ts';
 import { I32, I64, type Op, V128, type ValType } from '../../wasm/opcodes.ts';
-import { type Condition, CONDITIONS, Emitter, type Operand, type Value, type Variable } from '../ir/emitter.ts';
+import { type Condition, CONDITIONS, Emitter, type Operand, type Value } from '../ir/emitter.ts';
 import { constant64, expression, localValue } from '../ir/value.ts';
 import { S, SEG, TLB_ENTRIES, TLB_WRITE } from '../state/layout.ts';
 import { type Effects, noEffects } from './effects.ts';
@@ -296,7 +296,10 @@ export class JitEmitter extends Emitter {
 
   #registerOperand(kind: 'gpr' | 'xmm' | 'mmx', bits: number, slot: number, read: () => Value, write: (value: Value) => void): Operand {
     return {
-      kind, bits, read, write,
+      kind,
+      bits,
+      read,
+      write,
       identity: this.i32(slot),
       update: (change) => {
         const old = read();
@@ -479,8 +482,11 @@ export class JitEmitter extends Emitter {
     const parts = partsOf(flags);
     this.#store(state, parts);
     this.#flags = {
-      producer: state.producer, carry: state.carry,
-      zr: parts.zr ? undefined : state.zr, sp: parts.sp ? undefined : state.sp, cv: parts.cv ? undefined : state.cv,
+      producer: state.producer,
+      carry: state.carry,
+      zr: parts.zr ? undefined : state.zr,
+      sp: parts.sp ? undefined : state.sp,
+      cv: parts.cv ? undefined : state.cv,
     };
   }
 
@@ -508,7 +514,7 @@ export class JitEmitter extends Emitter {
 
   /** Writes the three parts of the flags to the CPU state. */
   spillFlags(): void {
-    const { zr, sp, cv } = this.#locals;
+    const { zr, sp } = this.#locals;
     this.setField64(S.zr, this.#flags.zr?.() ?? localValue(zr, I64));
     this.setField64(S.sp, this.#flags.sp?.() ?? localValue(sp, I64));
     const carries = this.#carries();
@@ -540,15 +546,19 @@ export class JitEmitter extends Emitter {
     const zr = (): Value => this.#flags.zr?.() ?? localValue(this.#locals.zr, I64);
     const sp = (): Value => this.#flags.sp?.() ?? localValue(this.#locals.sp, I64);
     switch (name) {
-      case 'CF': return carry ?? (producer === undefined ? undefined : this.#producerCarry(producer)) ?? this.ltS(this.#carries(), this.const(0));
+      case 'CF':
+        return carry ?? (producer === undefined ? undefined : this.#producerCarry(producer)) ?? this.ltS(this.#carries(), this.const(0));
       case 'OF': {
         if (producer?.kind === 'logic') return this.i32(0);
         if (producer?.kind === 'result') return producer.of!;
         return this.#overflowOf(this.let(this.#carries()));
       }
-      case 'AF': return this.op('i32_wrap_i64', this.and(this.shr(this.#carries(), this.const(3)), this.const(1)));
-      case 'ZF': return producer === undefined ? this.isZero(zr()) : this.#equal(producer);
-      case 'SF': return producer === undefined ? this.ltS(sp(), this.const(0)) : this.#negative(producer);
+      case 'AF':
+        return this.op('i32_wrap_i64', this.and(this.shr(this.#carries(), this.const(3)), this.const(1)));
+      case 'ZF':
+        return producer === undefined ? this.isZero(zr()) : this.#equal(producer);
+      case 'SF':
+        return producer === undefined ? this.ltS(sp(), this.const(0)) : this.#negative(producer);
       default: {
         const bits = this.op('i64_popcnt', this.and(sp(), this.const(0xff)));
         return this.op('i32_eqz', this.op('i32_wrap_i64', this.and(bits, this.const(1))));
@@ -593,16 +603,21 @@ export class JitEmitter extends Emitter {
     const p = this.#flags.carry === undefined ? this.#flags.producer : undefined;
     const whole = this.#flags.producer; // valid for everything but CF
     switch (code) {
-      case 0: return this.#flag('OF');
-      case 2: return this.#flag('CF');
-      case 4: return this.#flag('ZF');
+      case 0:
+        return this.#flag('OF');
+      case 2:
+        return this.#flag('CF');
+      case 4:
+        return this.#flag('ZF');
       case 6: {
         if (p?.kind === 'sub') return this.op('i64_le_u', p.a!, p.c!);
         if (p?.kind === 'logic') return this.#flag('ZF');
         return this.op('i32_or', this.#flag('CF'), this.#flag('ZF'));
       }
-      case 8: return this.#flag('SF');
-      case 10: return this.#flag('PF');
+      case 8:
+        return this.#flag('SF');
+      case 10:
+        return this.#flag('PF');
       case 12: {
         if (whole?.kind === 'sub') return this.#signed('lt_s', whole.bits, whole.a!, whole.c!);
         return whole?.kind === 'logic' ? this.#negative(whole) : this.#less();
@@ -637,7 +652,8 @@ export class JitEmitter extends Emitter {
       return host;
     };
     return {
-      kind: 'memory', bits,
+      kind: 'memory',
+      bits,
       read: () => (host === undefined ? this.load(bits, linear()) : this.let(this.#loadAt(bits, host, 0))),
       write: (value) => {
         if (host === undefined) this.store(bits, linear(), value);
@@ -697,13 +713,21 @@ export class JitEmitter extends Emitter {
     miss.push(code);
     code.if(false);
     linear.push(code);
-    code.i32(bits / 8).call(write ? this.#runtime.probeStore : this.#runtime.probeLoad).tee(host);
+    code
+      .i32(bits / 8)
+      .call(write ? this.#runtime.probeStore : this.#runtime.probeLoad)
+      .tee(host);
     code.i32(-1).op('i32_eq').if(false);
     this.#leave.bail();
     code.end();
     code.else();
     linear.push(code);
-    code.op('i32_wrap_i64').get(entry).load('i32_load', this.#table(write) + 8).op('i32_add').set(host);
+    code
+      .op('i32_wrap_i64')
+      .get(entry)
+      .load('i32_load', this.#table(write) + 8)
+      .op('i32_add')
+      .set(host);
     code.end();
     return stableLocal(host, I32, 32);
   }
@@ -717,7 +741,13 @@ export class JitEmitter extends Emitter {
     const { code } = this;
     const entry = this.temp(I32);
     linear.push(code);
-    code.i64(8n).op('i64_shr_u').op('i32_wrap_i64').i32((TLB_ENTRIES - 1) << 4).op('i32_and').set(entry);
+    code
+      .i64(8n)
+      .op('i64_shr_u')
+      .op('i32_wrap_i64')
+      .i32((TLB_ENTRIES - 1) << 4)
+      .op('i32_and')
+      .set(entry);
     const miss = expression(I32, () => {
       code.get(entry).load('i64_load', this.#table(write));
       linear.push(code);
@@ -740,7 +770,11 @@ export class JitEmitter extends Emitter {
     const { entry, miss } = this.#lookUp(linear, 8, write);
     const host = expression(I32, (code) => {
       linear.push(code);
-      code.op('i32_wrap_i64').get(entry).load('i32_load', this.#table(write) + 8).op('i32_add');
+      code
+        .op('i32_wrap_i64')
+        .get(entry)
+        .load('i32_load', this.#table(write) + 8)
+        .op('i32_add');
     });
     return this.let(this.select(miss, this.i32(0), host));
   }

@@ -57,7 +57,13 @@ export function knownOperation(name: Op, args: readonly Value[]): Value {
   const width = resultWidth(name, args);
   const narrow = name === 'i64_extend_i32_u' ? a : undefined;
   if (width === undefined && narrow === undefined) return value;
-  return { type: value.type, constant: undefined, push: value.push, ...(width === undefined ? {} : { width }), ...(narrow === undefined ? {} : { narrow }) } as JitValue;
+  return {
+    type: value.type,
+    constant: undefined,
+    push: value.push,
+    ...(width === undefined ? {} : { width }),
+    ...(narrow === undefined ? {} : { narrow }),
+  } as JitValue;
 }
 
 function isLowMask(mask: bigint): boolean {
@@ -66,9 +72,13 @@ function isLowMask(mask: bigint): boolean {
 
 function resultWidth(name: Op, args: readonly Value[]): number | undefined {
   switch (name) {
-    case 'i64_extend_i32_u': return Math.min(32, args[0]!.type === I32 ? widthOf(args[0]!) : 32);
-    case 'i64_and': return Math.min(widthOf(args[0]!), widthOf(args[1]!));
-    case 'i64_or': case 'i64_xor': return Math.max(widthOf(args[0]!), widthOf(args[1]!));
+    case 'i64_extend_i32_u':
+      return Math.min(32, args[0]!.type === I32 ? widthOf(args[0]!) : 32);
+    case 'i64_and':
+      return Math.min(widthOf(args[0]!), widthOf(args[1]!));
+    case 'i64_or':
+    case 'i64_xor':
+      return Math.max(widthOf(args[0]!), widthOf(args[1]!));
     case 'i64_shr_u': {
       const by = args[1]!.constant;
       return by === undefined ? widthOf(args[0]!) : Math.max(0, widthOf(args[0]!) - Number(by & 63n));
@@ -77,13 +87,36 @@ function resultWidth(name: Op, args: readonly Value[]): number | undefined {
       const by = args[1]!.constant;
       return by === undefined ? undefined : Math.min(64, widthOf(args[0]!) + Number(by & 63n));
     }
-    case 'i64_div_u': return widthOf(args[0]!);
-    case 'i64_rem_u': return Math.min(widthOf(args[0]!), widthOf(args[1]!));
-    case 'i64_add': return Math.min(64, Math.max(widthOf(args[0]!), widthOf(args[1]!)) + 1);
-    case 'i64_mul': return Math.min(64, widthOf(args[0]!) + widthOf(args[1]!));
-    case 'i64_popcnt': case 'i64_ctz': case 'i64_clz': return 7;
-    case 'i32_eqz': case 'i64_eqz': case 'i32_eq': case 'i32_ne': case 'i64_eq': case 'i64_ne': case 'i64_lt_s': case 'i64_lt_u':
-    case 'i32_lt_s': case 'i32_lt_u': case 'i32_le_s': case 'i32_le_u': case 'i64_le_s': case 'i64_le_u': case 'i64_gt_s': case 'i64_gt_u': return 1;
-    default: return undefined;
+    case 'i64_div_u':
+      return widthOf(args[0]!);
+    case 'i64_rem_u':
+      return Math.min(widthOf(args[0]!), widthOf(args[1]!));
+    case 'i64_add':
+      return Math.min(64, Math.max(widthOf(args[0]!), widthOf(args[1]!)) + 1);
+    case 'i64_mul':
+      return Math.min(64, widthOf(args[0]!) + widthOf(args[1]!));
+    case 'i64_popcnt':
+    case 'i64_ctz':
+    case 'i64_clz':
+      return 7;
+    case 'i32_eqz':
+    case 'i64_eqz':
+    case 'i32_eq':
+    case 'i32_ne':
+    case 'i64_eq':
+    case 'i64_ne':
+    case 'i64_lt_s':
+    case 'i64_lt_u':
+    case 'i32_lt_s':
+    case 'i32_lt_u':
+    case 'i32_le_s':
+    case 'i32_le_u':
+    case 'i64_le_s':
+    case 'i64_le_u':
+    case 'i64_gt_s':
+    case 'i64_gt_u':
+      return 1;
+    default:
+      return undefined;
   }
 }

@@ -40,8 +40,14 @@ interface PageCode {
 
 /** Functions that a module of compiled code imports from the interpreter, with their types. */
 const IMPORTS = {
-  probeLoad: [[I64, I32], [I32]], probeStore: [[I64, I32], [I32]], helper: [[I32], []],
-  dispatch: [[I32], [I32]], resume: [[I32], [I32]], followTaken: [[I32], [I32]], followNotTaken: [[I32], [I32]], jumpIndirect: [[I64], [I32]],
+  probeLoad: [[I64, I32], [I32]],
+  probeStore: [[I64, I32], [I32]],
+  helper: [[I32], []],
+  dispatch: [[I32], [I32]],
+  resume: [[I32], [I32]],
+  followTaken: [[I32], [I32]],
+  followNotTaken: [[I32], [I32]],
+  jumpIndirect: [[I64], [I32]],
 } as const;
 /** Pages that compiled code is kept of; when there are more, all is dropped and what is hot comes back. */
 const PAGES_MAX = 4000;
@@ -174,7 +180,7 @@ export class Jit {
       code.builds++;
       code.fresh = 0;
     }
-    made.forEach(({ code, region }, i) => this.#install(code, region, exports[`f${i}`] as (record: number) => number));
+    for (const [i, { code, region }] of made.entries()) this.#install(code, region, exports[`f${i}`] as (record: number) => number);
     this.statistics.modules++;
     this.statistics.regions += made.length;
     this.statistics.bytes += bytes.length;

@@ -35,18 +35,43 @@ function operandsOf(b: JitEmitter, insn: Instruction): Operand[] {
     const bits = operandBits(spec, b.size);
     const isMemory = insn.memory !== undefined;
     switch (spec.where) {
-      case 'E': operands.push(isMemory ? memory(b, insn, bits) : gpr(b, insn, insn.rm, bits)); break;
-      case 'W': operands.push(isMemory ? memory(b, insn, bits) : b.xmmOperand(insn.rm, bits)); break;
-      case 'Q': operands.push(isMemory ? memory(b, insn, bits) : b.mmxOperand(insn.rm & 7, bits)); break;
-      case 'M': case 'O': operands.push(memory(b, insn, bits)); break;
-      case 'R': operands.push(gpr(b, insn, insn.rm, bits)); break;
-      case 'G': operands.push(gpr(b, insn, insn.reg, bits)); break;
-      case 'B': operands.push(b.gprOperand(insn.vvvv, bits, false)); break;
-      case 'Z': operands.push(gpr(b, insn, insn.opcodeReg, bits)); break;
-      case 'V': operands.push(b.xmmOperand(insn.reg, bits)); break;
-      case 'U': operands.push(b.xmmOperand(insn.rm, bits)); break;
-      case 'P': operands.push(b.mmxOperand(insn.reg & 7, bits)); break;
-      case 'N': operands.push(b.mmxOperand(insn.rm & 7, bits)); break;
+      case 'E':
+        operands.push(isMemory ? memory(b, insn, bits) : gpr(b, insn, insn.rm, bits));
+        break;
+      case 'W':
+        operands.push(isMemory ? memory(b, insn, bits) : b.xmmOperand(insn.rm, bits));
+        break;
+      case 'Q':
+        operands.push(isMemory ? memory(b, insn, bits) : b.mmxOperand(insn.rm & 7, bits));
+        break;
+      case 'M':
+      case 'O':
+        operands.push(memory(b, insn, bits));
+        break;
+      case 'R':
+        operands.push(gpr(b, insn, insn.rm, bits));
+        break;
+      case 'G':
+        operands.push(gpr(b, insn, insn.reg, bits));
+        break;
+      case 'B':
+        operands.push(b.gprOperand(insn.vvvv, bits, false));
+        break;
+      case 'Z':
+        operands.push(gpr(b, insn, insn.opcodeReg, bits));
+        break;
+      case 'V':
+        operands.push(b.xmmOperand(insn.reg, bits));
+        break;
+      case 'U':
+        operands.push(b.xmmOperand(insn.rm, bits));
+        break;
+      case 'P':
+        operands.push(b.mmxOperand(insn.reg & 7, bits));
+        break;
+      case 'N':
+        operands.push(b.mmxOperand(insn.rm & 7, bits));
+        break;
       case 'I': {
         const wide = spec.signed ? b.size : bits;
         const value = immediates++ === 0 ? BigInt.asUintN(wide, insn.immediate) : BigInt(insn.immediate2 >>> 0);
@@ -56,8 +81,10 @@ function operandsOf(b: JitEmitter, insn: Instruction): Operand[] {
       case 'fixed':
         if (spec.fixed >= 0) operands.push(b.gprOperand(spec.fixed, bits, false));
         break;
-      case 'J': break;
-      default: throw new Error(`Cannot lower ${insn.def.name}: operand ${text} has no meaning for generated code`);
+      case 'J':
+        break;
+      default:
+        throw new Error(`Cannot lower ${insn.def.name}: operand ${text} has no meaning for generated code`);
     }
   }
   return operands;

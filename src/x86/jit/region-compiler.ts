@@ -71,7 +71,13 @@ export class RegionCompiler {
     blocks.forEach((block, i) => void this.#index.set(block.layout.offset, i));
     const successors = blocks.map((block) => this.#successorsOf(block.end));
     this.#graph = buildControlGraph(successors, wanted);
-    this.#liveness = flagLiveness(blocks, successors, blocks.map((block) => this.#leaves(block.end)));
+    // Where the budget is checked control may leave as well.
+    const stops = blocks.map((_, i) => successors[i]!.some((to) => this.#isChecked(i, to)));
+    this.#liveness = flagLiveness(
+      blocks,
+      successors,
+      blocks.map((block, i) => stops[i]! || this.#leaves(block.end)),
+    );
     [this.#used, this.#written] = totals(blocks);
     this.#dirtyIn = this.#dirtySets(successors);
     const code = this.#code;
@@ -80,7 +86,11 @@ export class RegionCompiler {
     this.#locals = {
       gpr: bits(16).map((i) => (this.#used.gpr & (1 << i) ? code.local(I64) : -1 - i)),
       xmm: bits(16).map((i) => (this.#used.xmm & (1 << i) ? code.local(V128) : -1 - i)),
-      zr: code.local(I64), sp: code.local(I64), cv: code.local(I64), page: code.local(I64), budget: code.local(I32),
+      zr: code.local(I64),
+      sp: code.local(I64),
+      cv: code.local(I64),
+      page: code.local(I64),
+      budget: code.local(I32),
     };
     this.#emitter = new JitEmitter(code, exits, this.#locals, { bail: () => this.#leaveInstruction(0), again: () => this.#again() }, tlb);
   }
@@ -142,8 +152,18 @@ export class RegionCompiler {
     code.get(RECORD).load('i32_load16_u', PROFILE.entry).set(this.#entry);
     code.i32(0).load('i64_load', S.page).set(this.#locals.page);
     code.i32(0).load('i32_load', S.budget).set(this.#locals.budget);
-    for (const i of bits(16)) if (this.#used.gpr & (1 << i)) code.i32(0).load('i64_load', S.gpr + i * 8).set(this.#locals.gpr[i]!);
-    for (const i of bits(16)) if (this.#used.xmm & (1 << i)) code.i32(0).simdMemory('v128_load', S.xmm + i * 32).set(this.#locals.xmm[i]!);
+    for (const i of bits(16))
+      if (this.#used.gpr & (1 << i))
+        code
+          .i32(0)
+          .load('i64_load', S.gpr + i * 8)
+          .set(this.#locals.gpr[i]!);
+    for (const i of bits(16))
+      if (this.#used.xmm & (1 << i))
+        code
+          .i32(0)
+          .simdMemory('v128_load', S.xmm + i * 32)
+          .set(this.#locals.xmm[i]!);
     if (!this.#used.flags) return;
     code.i32(0).load('i64_load', S.zr).set(this.#locals.zr);
     code.i32(0).load('i64_load', S.sp).set(this.#locals.sp);
@@ -153,8 +173,18 @@ export class RegionCompiler {
   /** Writes registers and the budget back. */
   #spill(dirty: Dirty): void {
     const code = this.#code;
-    for (const i of bits(16)) if (dirty.gpr & (1 << i)) code.i32(0).get(this.#locals.gpr[i]!).store('i64_store', S.gpr + i * 8);
-    for (const i of bits(16)) if (dirty.xmm & (1 << i)) code.i32(0).get(this.#locals.xmm[i]!).simdMemory('v128_store', S.xmm + i * 32);
+    for (const i of bits(16))
+      if (dirty.gpr & (1 << i))
+        code
+          .i32(0)
+          .get(this.#locals.gpr[i]!)
+          .store('i64_store', S.gpr + i * 8);
+    for (const i of bits(16))
+      if (dirty.xmm & (1 << i))
+        code
+          .i32(0)
+          .get(this.#locals.xmm[i]!)
+          .simdMemory('v128_store', S.xmm + i * 32);
     code.i32(0).get(this.#locals.budget).store('i32_store', S.budget);
   }
 
@@ -171,7 +201,10 @@ export class RegionCompiler {
   #leaveTo(pc: number): void {
     const pending = this.#emitter.flagsPending;
     if (pending) this.#emitter.spillFlags();
-    this.#code.i32(pc).set(this.#pc).br(pending || !this.#written.flags ? this.#bail! : this.#bailFlags!);
+    this.#code
+      .i32(pc)
+      .set(this.#pc)
+      .br(pending || !this.#written.flags ? this.#bail! : this.#bailFlags!);
   }
 
   #again(): void {
@@ -221,12 +254,17 @@ export class RegionCompiler {
     const { order, merges, loopHeaders, dispatch } = this.#graph;
     const back = order[to]! <= order[from]!;
     const via = this.#graph.viaDispatch(from, to);
-    if (back || via) this.#checkBudget(to);
+    if (this.#isChecked(from, to)) this.#checkBudget(to);
     this.#emitter.materialize(this.#liveness.atStart[to]!);
     if (via) this.#code.i32(this.#entryNumber(to)).set(this.#entry).br(this.#loops.get(dispatch)!);
     else if (back && loopHeaders.has(to)) this.#code.br(this.#loops.get(to)!);
     else if (merges.has(to)) this.#code.br(this.#ends.get(to)!);
     else this.#emitNode(to);
+  }
+
+  /** Whether an edge may close a cycle. */
+  #isChecked(from: number, to: number): boolean {
+    return this.#graph.order[to]! <= this.#graph.order[from]! || this.#graph.viaDispatch(from, to);
   }
 
   #entryNumber(block: number): number {
