@@ -33,61 +33,43 @@ function operandsOf(b: JitEmitter, insn: Instruction): Operand[] {
   for (const text of insn.def.operands ?? []) {
     const spec = operandSpec(text);
     const bits = operandBits(spec, b.size);
-    const isMemory = insn.memory !== undefined;
-    switch (spec.where) {
-      case 'E':
-        operands.push(isMemory ? memory(b, insn, bits) : gpr(b, insn, insn.rm, bits));
-        break;
-      case 'W':
-        operands.push(isMemory ? memory(b, insn, bits) : b.xmmOperand(insn.rm, bits));
-        break;
-      case 'Q':
-        operands.push(isMemory ? memory(b, insn, bits) : b.mmxOperand(insn.rm & 7, bits));
-        break;
-      case 'M':
-      case 'O':
-        operands.push(memory(b, insn, bits));
-        break;
-      case 'R':
-        operands.push(gpr(b, insn, insn.rm, bits));
-        break;
-      case 'G':
-        operands.push(gpr(b, insn, insn.reg, bits));
-        break;
-      case 'B':
-        operands.push(b.gprOperand(insn.vvvv, bits, false));
-        break;
-      case 'Z':
-        operands.push(gpr(b, insn, insn.opcodeReg, bits));
-        break;
-      case 'V':
-        operands.push(b.xmmOperand(insn.reg, bits));
-        break;
-      case 'U':
-        operands.push(b.xmmOperand(insn.rm, bits));
-        break;
-      case 'P':
-        operands.push(b.mmxOperand(insn.reg & 7, bits));
-        break;
-      case 'N':
-        operands.push(b.mmxOperand(insn.rm & 7, bits));
-        break;
-      case 'I': {
-        const wide = spec.signed ? b.size : bits;
-        const value = immediates++ === 0 ? BigInt.asUintN(wide, insn.immediate) : BigInt(insn.immediate2 >>> 0);
-        operands.push(constantOperand(wide, () => b.const(value)));
-        break;
-      }
-      case 'fixed':
-        if (spec.fixed >= 0) operands.push(b.gprOperand(spec.fixed, bits, false));
-        break;
-      case 'J':
-        break;
-      default:
-        throw new Error(`Cannot lower ${insn.def.name}: operand ${text} has no meaning for generated code`);
-    }
+    if (spec.where === 'I') {
+      const wide = spec.signed ? b.size : bits;
+      const value = immediates++ === 0 ? BigInt.asUintN(wide, insn.immediate) : BigInt(insn.immediate2 >>> 0);
+      operands.push(constantOperand(wide, () => b.const(value)));
+    } else if (spec.where === 'fixed') {
+      if (spec.fixed >= 0) operands.push(b.gprOperand(spec.fixed, bits, false));
+    } else if (spec.where !== 'J') operands.push(locatedOperand(b, insn, spec.where, bits));
   }
   return operands;
+}
+
+/** An operand that ModRM, VEX or the opcode says where to find. */
+function locatedOperand(b: JitEmitter, insn: Instruction, where: string, bits: number): Operand {
+  if (where === 'M' || where === 'O' || ('EWQ'.includes(where) && insn.memory !== undefined)) return memory(b, insn, bits);
+  switch (where) {
+    case 'E':
+    case 'R':
+      return gpr(b, insn, insn.rm, bits);
+    case 'G':
+      return gpr(b, insn, insn.reg, bits);
+    case 'B':
+      return b.gprOperand(insn.vvvv, bits, false);
+    case 'Z':
+      return gpr(b, insn, insn.opcodeReg, bits);
+    case 'V':
+      return b.xmmOperand(insn.reg, bits);
+    case 'W':
+    case 'U':
+      return b.xmmOperand(insn.rm, bits);
+    case 'P':
+      return b.mmxOperand(insn.reg & 7, bits);
+    case 'Q':
+    case 'N':
+      return b.mmxOperand(insn.rm & 7, bits);
+    default:
+      throw new Error(`Cannot lower ${insn.def.name}: an operand at ${where} has no meaning for generated code`);
+  }
 }
 
 /** AH CH DH BH are the second bytes of the first four registers, unless a REX prefix is there. */
