@@ -11,6 +11,8 @@ export interface SoftHost {
   sleep(ns: number): { readonly done: Promise<void>; wake(): void };
   /** The interpreter as the build kept it; undefined: it is generated. */
   interpreter?(): Uint8Array<ArrayBuffer> | undefined;
+  /** How the CPU runs code: see CpuOptions. Default interp. */
+  readonly tier?: 'interp' | 'jit' | 'mixed' | undefined;
 }
 
 /** The guest's time-stamp counter counts nanoseconds. */
