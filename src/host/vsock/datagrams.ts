@@ -2,6 +2,7 @@ import { createSocket, type Socket } from 'node:dgram';
 import type { DatagramEvents, DatagramSocket, SocketAddress } from '../../devices/virtio-vsock/backend.ts';
 import { MiB } from '../../base/units.ts';
 import { linuxErrno } from './linux-errno.ts';
+import type { SocketBudget } from './socket-budget.ts';
 
 /** Bytes that may wait in one socket for the host's kernel; more are lost. */
 const PENDING_MAX = 1 * MiB;
@@ -16,9 +17,10 @@ export class HostDatagramSocket implements DatagramSocket {
   #pending = 0;
   #connecting = false;
 
-  constructor(family: 'ipv4' | 'ipv6', events: DatagramEvents, accepts: Accepts) {
+  constructor(family: 'ipv4' | 'ipv6', events: DatagramEvents, accepts: Accepts, budget: SocketBudget) {
     this.#events = events;
     this.#socket = createSocket(family === 'ipv4' ? 'udp4' : 'udp6');
+    budget.hold(this.#socket);
     this.#socket.on('message', (bytes, { address, port }) => {
       if (accepts(address, port)) this.#events?.onMessage(bytes);
     });

@@ -14,8 +14,9 @@ import { HostDatagramSocket } from './datagrams.ts';
 import type { DnsService } from './dns-service.ts';
 import type { EgressPolicy } from './egress-policy.ts';
 import { LINUX_ERRNO, linuxErrno } from './linux-errno.ts';
+import type { SocketBudget } from './socket-budget.ts';
 
-const { EACCES } = LINUX_ERRNO;
+const { EACCES, EMFILE } = LINUX_ERRNO;
 const DNS_PORT = 53;
 /** Addresses whose answers a socket takes, newest last. */
 const PEERS_MAX = 64;
@@ -40,14 +41,16 @@ export class GuardedConnector implements StreamConnector {
 export class GuardedDatagrams implements DatagramSockets {
   readonly #policy: EgressPolicy;
   readonly #dns: DnsService;
+  readonly #budget: SocketBudget;
 
-  constructor(policy: EgressPolicy, dns: DnsService) {
+  constructor(policy: EgressPolicy, dns: DnsService, budget: SocketBudget) {
     this.#policy = policy;
     this.#dns = dns;
+    this.#budget = budget;
   }
 
   open(family: 'ipv4' | 'ipv6', events: DatagramEvents): DatagramSocket | Errno {
-    return new GuardedSocket(family, events, this.#policy, this.#dns);
+    return new GuardedSocket(family, events, this.#policy, this.#dns, this.#budget);
   }
 }
 
@@ -55,17 +58,25 @@ class GuardedSocket implements DatagramSocket {
   readonly #family: 'ipv4' | 'ipv6';
   readonly #policy: EgressPolicy;
   readonly #dns: DnsService;
+  readonly #budget: SocketBudget;
   #events: DatagramEvents | undefined;
   #socket: HostDatagramSocket | undefined;
   #peer: InetAddress | undefined;
   /** Whom the guest sent to: others have nothing to say to it, unless everything is allowed. */
   readonly #peers = new Set<string>();
 
-  constructor(family: 'ipv4' | 'ipv6', events: DatagramEvents, policy: EgressPolicy, dns: DnsService) {
+  constructor(
+    family: 'ipv4' | 'ipv6',
+    events: DatagramEvents,
+    policy: EgressPolicy,
+    dns: DnsService,
+    budget: SocketBudget,
+  ) {
     this.#family = family;
     this.#events = events;
     this.#policy = policy;
     this.#dns = dns;
+    this.#budget = budget;
   }
 
   connect(address: SocketAddress): void {
@@ -111,13 +122,19 @@ class GuardedSocket implements DatagramSocket {
 
   #open(): HostDatagramSocket | undefined {
     if (this.#socket !== undefined || this.#events === undefined) return this.#socket;
+    if (this.#budget.isSpent) return this.#fail(EMFILE);
     try {
-      this.#socket = new HostDatagramSocket(this.#family, this.#events, (from) => this.#knows(from));
+      this.#socket = new HostDatagramSocket(this.#family, this.#events, (from) => this.#knows(from), this.#budget);
     } catch (error) {
-      const errno = linuxErrno(error);
-      queueMicrotask(() => this.#events?.onConnected(errno));
+      return this.#fail(linuxErrno(error));
     }
     return this.#socket;
+  }
+
+  /** Tells a `connect` that waits; datagrams are lost. */
+  #fail(errno: number): undefined {
+    queueMicrotask(() => this.#events?.onConnected(errno));
+    return undefined;
   }
 
   #know({ address }: InetAddress): void {

@@ -12,22 +12,26 @@ import type { PublishedPortSpec } from '../../config/spec.ts';
 import { effectiveIp, formatIp, isLoopback, parseIp } from '../../base/ip-address.ts';
 import { LINUX_ERRNO, linuxErrno } from './linux-errno.ts';
 import { NodeStream } from './node-stream.ts';
+import type { SocketBudget } from './socket-budget.ts';
 
-const { EPERM, EINVAL } = LINUX_ERRNO;
+const { EPERM, EINVAL, EMFILE } = LINUX_ERRNO;
 
 /** The guest's listening sockets on the host: those that `ports` allows, and nothing else is ever bound. */
 export class HostListeners implements Listeners {
   readonly #ports: 'all' | readonly PublishedPortSpec[];
+  readonly #budget: SocketBudget;
 
   /** @param ports `all`: every one, at the guest's own address; a list: only those, where it says */
-  constructor(ports: 'all' | readonly PublishedPortSpec[]) {
+  constructor(ports: 'all' | readonly PublishedPortSpec[], budget: SocketBudget) {
     this.#ports = ports;
+    this.#budget = budget;
   }
 
   listen(address: SocketAddress, backlog: number, events: ListenerEvents): Listener | Errno {
-    if (address.family === 'unix') return listenUnix(address.path, backlog, events);
+    if (this.#budget.isSpent) return EMFILE;
+    if (address.family === 'unix') return listenUnix(address.path, backlog, events, this.#budget);
     const place = this.#placeOf(address);
-    return place === undefined ? EPERM : listenInet(place, address.family, backlog, events);
+    return place === undefined ? EPERM : listenInet(place, address.family, backlog, events, this.#budget);
   }
 
   #placeOf(asked: InetAddress): InetAddress | undefined {
@@ -47,23 +51,24 @@ function listenInet(
   guestFamily: InetAddress['family'],
   backlog: number,
   events: ListenerEvents,
+  budget: SocketBudget,
 ): Listener | Errno {
   const nameOf = (socket: Socket): SocketAddress | undefined => remoteFor(guestFamily, socket);
   const options = { host: place.address, port: place.port, backlog };
-  const server = new HostListener(nameOf, events);
+  const server = new HostListener(nameOf, events, budget);
   // Both families at one port, as the guest's own sockets; the one that is free, when a socket of the other is there.
   const retry = place.family === 'ipv6' ? { ...options, ipv6Only: true } : undefined;
   return server.listen(options, retry);
 }
 
 /** A socket file that is there already was made by the guest itself, in a share, when it bound its socket. */
-function listenUnix(path: string, backlog: number, events: ListenerEvents): Listener | Errno {
+function listenUnix(path: string, backlog: number, events: ListenerEvents, budget: SocketBudget): Listener | Errno {
   try {
     if (lstatSync(path, { throwIfNoEntry: false })?.isSocket()) unlinkSync(path);
   } catch (error) {
     return linuxErrno(error);
   }
-  return new HostListener(() => undefined, events).listen({ path, backlog });
+  return new HostListener(() => undefined, events, budget).listen({ path, backlog });
 }
 
 /** One server of Node; answers once whether it listens. */
@@ -72,13 +77,16 @@ class HostListener implements Listener {
   #events: ListenerEvents | undefined;
   #answered = false;
 
-  constructor(nameOf: (socket: Socket) => SocketAddress | undefined, events: ListenerEvents) {
+  constructor(nameOf: (socket: Socket) => SocketAddress | undefined, events: ListenerEvents, budget: SocketBudget) {
     this.#events = events;
     this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
       if (this.#events === undefined) socket.destroy();
       else this.#events.onStream(new NodeStream(socket, nameOf(socket)));
     });
-    this.#server.on('listening', () => this.#answer(0));
+    this.#server.on('listening', () => {
+      budget.hold(this.#server);
+      this.#answer(0);
+    });
   }
 
   /** @param retry what to try when the first place is taken */

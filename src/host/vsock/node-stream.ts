@@ -4,6 +4,11 @@ import { LINUX_ERRNO, linuxErrno } from './linux-errno.ts';
 
 /** How long a peer that does not read may hold up what the guest wrote before it closed. */
 const LINGER_MS = 60_000;
+/** Streams that may do so at once; the one that lingers longest gives way, so that a guest cannot pile up bytes. */
+const LINGERING_MAX = 64;
+
+/** In the order in which they were released; one VM has one thread, and so a set of its own. */
+const lingering = new Set<Socket>();
 
 /** A TCP connection or unix socket of Node as a host stream. */
 export class NodeStream implements HostStream {
@@ -59,11 +64,12 @@ export class NodeStream implements HostStream {
     const socket = this.#socket;
     if (socket.destroyed) return;
     // Closing with unread input makes the host's kernel reset the peer, as it does for a process that closes.
-    const timer = setTimeout(() => socket.destroy(), LINGER_MS);
-    timer.unref();
-    socket.once('close', () => clearTimeout(timer));
-    if (socket.writableFinished) socket.destroy();
-    else socket.end(() => socket.destroy());
+    if (socket.writableFinished) {
+      socket.destroy();
+      return;
+    }
+    socket.end(() => socket.destroy());
+    if (socket.writableLength > 0) linger(socket);
   }
 
   destroy(): void {
@@ -72,4 +78,17 @@ export class NodeStream implements HostStream {
     if (isTcp && !this.#socket.connecting) this.#socket.resetAndDestroy();
     else this.#socket.destroy();
   }
+}
+
+/** Gives a socket that is ending some time, and some room among others. */
+function linger(socket: Socket): void {
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  timer.unref();
+  lingering.add(socket);
+  socket.once('close', () => {
+    clearTimeout(timer);
+    lingering.delete(socket);
+  });
+  const [oldest] = lingering;
+  if (lingering.size > LINGERING_MAX) oldest?.destroy();
 }

@@ -2,8 +2,9 @@ import { createServer, type Server } from 'node:net';
 import { KrunError } from '../../base/krun-error.ts';
 import type { UnixPortSpec } from '../../config/spec.ts';
 import type { GuestPorts, HostStream, PortServices, StreamEvents } from '../../devices/virtio-vsock/backend.ts';
-import { hostConnector } from './connector.ts';
+import { HostConnector } from './connector.ts';
 import { NodeStream } from './node-stream.ts';
+import type { SocketBudget } from './socket-budget.ts';
 
 /** Connections that wait for the guest's driver; more are turned away. */
 const WAITING_MAX = 64;
@@ -16,16 +17,21 @@ export class ServicePorts implements PortServices {
   readonly #paths = new Map<number, string>();
   readonly #handlers = new Map<number, PortHandler>();
   readonly #servers: Server[] = [];
+  readonly #connector: HostConnector;
   #guest: GuestPorts | undefined;
   #waiting: { readonly port: number; readonly stream: HostStream }[] = [];
+
+  private constructor(budget: SocketBudget) {
+    this.#connector = new HostConnector(budget);
+  }
 
   /**
    * Joins ports to paths; listens at once where the host is the one that connects.
    *
    * @throws {KrunError} ERR_VSOCK_LISTEN
    */
-  static async open(unixPorts: readonly UnixPortSpec[]): Promise<ServicePorts> {
-    const ports = new ServicePorts();
+  static async open(unixPorts: readonly UnixPortSpec[], budget: SocketBudget): Promise<ServicePorts> {
+    const ports = new ServicePorts(budget);
     try {
       for (const { port, path, listen } of unixPorts) {
         if (listen) await ports.#listenAt(port, path);
@@ -42,7 +48,7 @@ export class ServicePorts implements PortServices {
     const handler = this.#handlers.get(port);
     if (handler !== undefined) return handler(events);
     const path = this.#paths.get(port);
-    const stream = path === undefined ? undefined : hostConnector.connect({ family: 'unix', path }, events);
+    const stream = path === undefined ? undefined : this.#connector.connect({ family: 'unix', path }, events);
     return typeof stream === 'number' ? undefined : stream;
   }
 
