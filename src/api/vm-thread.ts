@@ -21,7 +21,12 @@ export type StartThread = (spec: MachineSpec, events: VmThreadEvents) => VmThrea
 /** A Worker that assembles and runs the machine. */
 export const startWorker: StartThread = (spec, { onMessage, onGone }) => {
   // Its own streams would go through the user's event loop; it has nothing to say there.
-  const worker = new Worker(new URL('./vm-worker.js', import.meta.url), { workerData: spec, stdin: false });
+  // Nor would options of the user's process, such as --input-type, mean there what they mean here.
+  const worker = new Worker(new URL('./vm-worker.js', import.meta.url), {
+    workerData: spec,
+    stdin: false,
+    execArgv: [],
+  });
   let failure: Error | undefined;
   worker.on('message', onMessage);
   worker.on('error', (error: Error) => {

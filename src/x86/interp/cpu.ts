@@ -42,8 +42,8 @@ export interface CpuSnapshot {
   readonly state: Uint8Array;
 }
 
-/** Entries of a block after which it is compiled. */
-const HOT = 300;
+/** Entries of a block after which it is compiled: V8 takes about a thousand times as long to compile it as it takes to interpret. */
+const HOT = 2000;
 
 /**
  * One software x86-64 CPU: generated code runs until something needs TypeScript, which happens here. Knows no device; the
