@@ -6,6 +6,9 @@ import { JitEmitter, type JitRuntime, type StateLocals } from './jit-emitter.ts'
 import { isLowerable, lower } from './lower.ts';
 import type { BlockEnd, RegionBlock } from './region-block.ts';
 
+/** Control transfers that change neither privilege nor address space. */
+const NEAR = new Set(['JMP', 'CALL', 'RET']);
+
 const NOTHING = { bail: () => {}, again: () => {} };
 
 /** Locals for all guest state, whether it is used or not. */
@@ -16,6 +19,7 @@ function allLocals(code: Code): StateLocals {
     zr: code.local(I64),
     sp: code.local(I64),
     cv: code.local(I64),
+    kind: code.local(I32),
     page: code.local(I64),
     budget: code.local(I32),
   };
@@ -59,5 +63,7 @@ function endOf(layout: BlockLayout, effects: readonly Effects[]): BlockEnd {
   if (layout.open || terminator === undefined) return { kind: 'jump', target: layout.end, isCall: false };
   const target = layout.end + Number(last.insn.immediate);
   if (terminator.kind === 'branch') return { kind: 'branch', taken: target, notTaken: layout.end };
-  return terminator.kind === 'jump' ? { kind: 'jump', target, isCall } : { kind: 'indirect', isCall: terminator.how === 'call' };
+  return terminator.kind === 'jump'
+    ? { kind: 'jump', target, isCall }
+    : { kind: 'indirect', isCall: terminator.how === 'call', isNear: NEAR.has(last.insn.def.name) };
 }

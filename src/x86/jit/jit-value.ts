@@ -10,6 +10,8 @@ export interface JitValue extends Value {
   readonly stable?: boolean;
   /** i64 made from an i32 by zero extension: that i32. */
   readonly narrow?: Value;
+  /** What it was made by, when its low half can be had from the low halves of the arguments. */
+  readonly source?: { readonly name: Op; readonly args: readonly Value[] };
 }
 
 /** A guest register as it was when it was read: the register's own local until the register is written. */
@@ -49,21 +51,52 @@ function bitLength(value: bigint): number {
 /** An operation with what is known of its result; drops conversions and masks that change nothing. */
 export function knownOperation(name: Op, args: readonly Value[]): Value {
   const [a, c] = args as readonly [JitValue, JitValue | undefined];
-  if (name === 'i32_wrap_i64' && a.narrow !== undefined) return a.narrow;
+  if (name === 'i32_wrap_i64') {
+    const half = lowHalf(a);
+    if (half !== undefined) return half;
+  }
   if (name === 'i64_and' && c?.constant !== undefined && isLowMask(c.constant) && widthOf(a) <= bitLength(c.constant)) return a;
   if (name === 'i64_eqz' && a.narrow !== undefined) return knownOperation('i32_eqz', [a.narrow]);
   const value = operation(name, args);
   if (value.constant !== undefined || args.includes(value)) return value;
   const width = resultWidth(name, args);
   const narrow = name === 'i64_extend_i32_u' ? a : undefined;
-  if (width === undefined && narrow === undefined) return value;
+  const source = name in HALVES ? { name, args } : undefined;
+  if (width === undefined && narrow === undefined && source === undefined) return value;
   return {
     type: value.type,
     constant: undefined,
     push: value.push,
     ...(width === undefined ? {} : { width }),
     ...(narrow === undefined ? {} : { narrow }),
+    ...(source === undefined ? {} : { source }),
   } as JitValue;
+}
+
+/** Operations whose low 32 bits depend only on the low 32 bits of their operands; shifts under conditions. */
+const HALVES: Partial<Record<Op, Op>> = {
+  i64_add: 'i32_add',
+  i64_sub: 'i32_sub',
+  i64_mul: 'i32_mul',
+  i64_and: 'i32_and',
+  i64_or: 'i32_or',
+  i64_xor: 'i32_xor',
+  i64_shl: 'i32_shl',
+  i64_shr_u: 'i32_shr_u',
+};
+
+/** The low half of a value as an operation on low halves: V8 keeps chains of 32-bit operations free of conversions. */
+function lowHalf(value: JitValue): Value | undefined {
+  if (value.narrow !== undefined) return value.narrow;
+  const { source } = value;
+  if (source === undefined) return undefined;
+  const [a, c] = source.args as readonly [Value, Value];
+  if (source.name === 'i64_shl' || source.name === 'i64_shr_u') {
+    if (c.constant === undefined || c.constant > 31n) return undefined;
+    if (source.name === 'i64_shr_u' && widthOf(a) > 32) return undefined;
+  }
+  const half = (x: Value): Value => knownOperation('i32_wrap_i64', [x]);
+  return knownOperation(HALVES[source.name]!, [half(a), half(c)]);
 }
 
 function isLowMask(mask: bigint): boolean {

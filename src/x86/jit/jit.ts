@@ -9,6 +9,7 @@ import { S } from '../state/layout.ts';
 import { BlockAnalyser } from './analyse-block.ts';
 import type { RegionBlock } from './region-block.ts';
 import { type CompiledRegion, RegionCompiler, type RegionExits } from './region-compiler.ts';
+import { storeFlagsBody } from './store-flags.ts';
 import { groupBlocks } from './region-groups.ts';
 
 export interface JitOptions {
@@ -164,6 +165,7 @@ export class Jit {
     module.importSharedMemory('i', 'memory', { min: 1, max: 65536 });
     const exits = importIndices();
     for (const [name, [parameters, results]] of Object.entries(IMPORTS)) module.importFunction('i', name, parameters, results);
+    module.function([I32, I64, I64, I64], [], storeFlagsBody());
     const made: { code: PageCode; region: CompiledRegion }[] = [];
     for (const code of batch) {
       for (const region of this.#regionsOf(code, exits)) {
@@ -220,5 +222,5 @@ export class Jit {
 /** Imports are the first functions of a module, in the order of IMPORTS. */
 function importIndices(): RegionExits {
   const indices = Object.fromEntries(Object.keys(IMPORTS).map((name, i) => [name, i])) as Record<keyof typeof IMPORTS, number>;
-  return { ...indices, helperIds: new Map(HELPER_NAMES.map((name, i) => [name, i])) };
+  return { ...indices, storeFlags: Object.keys(IMPORTS).length, helperIds: new Map(HELPER_NAMES.map((name, i) => [name, i])) };
 }
