@@ -59,7 +59,13 @@ export class SoftVcpu implements Vcpu {
     this.#controller = controller;
     this.#lapic = controller.lapic(0);
     this.#startNs = host.clock.nowNs();
-    this.cpu = new Cpu({ memory, ramBytes, io: this.#cpuIo(), model: cpuModel({ tscHz: TSC_KHZ * 1000 }), tier: host.tier ?? 'interp' });
+    this.cpu = new Cpu({
+      memory,
+      ramBytes,
+      io: this.#cpuIo(),
+      model: cpuModel({ tscHz: TSC_KHZ * 1000 }),
+      tier: host.tier ?? 'interp',
+    });
     if (this.cpu.jit !== undefined) this.cpu.jit.clock = () => host.clock.nowNs() / 1e6;
     this.#lapic.signals = {
       onInterrupt: () => {
