@@ -27,18 +27,17 @@ function allLocals(code: Code): StateLocals {
 
 /** Finds out what blocks do by lowering their instructions into the void. */
 export class BlockAnalyser {
-  readonly #runtime: JitRuntime;
+  readonly #code = new Code(0);
+  readonly #emitter: JitEmitter;
 
   constructor(runtime: JitRuntime) {
-    this.#runtime = runtime;
+    this.#emitter = new JitEmitter(this.#code, runtime, allLocals(this.#code), NOTHING, 0);
   }
 
   analyse(layout: BlockLayout): RegionBlock {
-    const code = new Code(0);
-    const emitter = new JitEmitter(code, this.#runtime, allLocals(code), NOTHING, 0);
     const effects: Effects[] = [];
     for (const instruction of layout.instructions) {
-      const one = this.#effectsOf(emitter, instruction);
+      const one = this.#effectsOf(instruction);
       if (one === undefined) return { layout, effects, end: { kind: 'leave', at: effects.length } };
       effects.push(one);
     }
@@ -46,8 +45,10 @@ export class BlockAnalyser {
   }
 
   /** undefined: it cannot be compiled. */
-  #effectsOf(emitter: JitEmitter, instruction: BlockInstruction): Effects | undefined {
+  #effectsOf(instruction: BlockInstruction): Effects | undefined {
     if (!isLowerable(instruction.insn)) return undefined;
+    const emitter = this.#emitter;
+    this.#code.discard();
     emitter.effects = noEffects();
     emitter.beginBlock();
     lower(emitter, instruction);
@@ -65,5 +66,5 @@ function endOf(layout: BlockLayout, effects: readonly Effects[]): BlockEnd {
   if (terminator.kind === 'branch') return { kind: 'branch', taken: target, notTaken: layout.end };
   return terminator.kind === 'jump'
     ? { kind: 'jump', target, isCall }
-    : { kind: 'indirect', isCall: terminator.how === 'call', isNear: NEAR.has(last.insn.def.name) };
+    : { kind: 'indirect', isCall: terminator.how === 'call', isNear: NEAR.has(last.insn.def.name), isJump: terminator.how === 'jump' };
 }

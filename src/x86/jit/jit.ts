@@ -17,9 +17,7 @@ export interface JitOptions {
   /** Exports of the interpreter's instance. */
   readonly interpreter: WebAssembly.Instance['exports'];
   readonly blocks: BlockCache;
-  /** Entries of a block until it is hot. */
-  readonly threshold: number;
-  /** Compile as soon as a block is hot, not at the next tick: for tests. */
+  /** Compile every block when it is entered: for tests. */
   readonly immediate: boolean;
 }
 
@@ -34,8 +32,8 @@ interface PageCode {
   readonly slots: number[];
   /** Entry records that lead to compiled code. */
   entries: number[];
-  /** Seeds since the last build. */
-  fresh: number;
+  /** When the page is compiled, if it waits for that; counted in instructions. */
+  due: number;
   builds: number;
 }
 
@@ -52,6 +50,18 @@ const IMPORTS = {
 } as const;
 /** Pages that compiled code is kept of; when there are more, all is dropped and what is hot comes back. */
 const PAGES_MAX = 4000;
+
+/** Instructions from the first hot block of a page until the page is compiled. */
+const GATHER = 200_000;
+
+/**
+ * Entries of a block until it is hot. Compiling must cost less than going on without; it costs most while the compiler itself
+ * is not yet compiled well by the host.
+ */
+function thresholdAfter(instructions: number): number {
+  if (instructions < 2000) return 16_000;
+  return instructions < 10_000 ? 8000 : 3000;
+}
 
 /** What the compiler has done so far. */
 export interface JitStatistics {
@@ -75,6 +85,8 @@ export class Jit {
   readonly #byPage = new Map<number, PageCode[]>();
   readonly #pending = new Set<PageCode>();
   readonly #free: number[] = [];
+  #now = 0;
+  #nextDue = Number.POSITIVE_INFINITY;
   readonly statistics: JitStatistics = { modules: 0, regions: 0, instructions: 0, bytes: 0, milliseconds: 0 };
   /** Milliseconds, for statistics only. */
   clock: () => number = () => 0;
@@ -83,7 +95,7 @@ export class Jit {
     this.#options = options;
     this.#view = new DataView(options.memory.buffer as ArrayBuffer);
     this.#table = options.interpreter['table'] as WebAssembly.Table;
-    options.blocks.threshold = options.threshold;
+    options.blocks.threshold = options.immediate ? 1 : thresholdAfter(0);
     options.blocks.onDrop = (page) => this.#dropPage(page);
   }
 
@@ -91,21 +103,33 @@ export class Jit {
   hot(record: number): void {
     const code = this.#pageOf(record);
     code.seeds.add(this.#view.getUint16(record + R.pageOffset, true));
-    code.fresh++;
-    // A page that was built before is built again when that many new seeds have come.
-    if (code.fresh < 1 << Math.max(0, code.builds - 2)) return;
+    if (this.#options.immediate) {
+      this.#compile([code]);
+      return;
+    }
+    if (this.#pending.has(code)) return;
+    // Other blocks of the page will follow soon; the more often it was built, the longer it waits for them.
+    code.due = this.#now + GATHER * 2 ** code.builds;
     this.#pending.add(code);
-    if (this.#options.immediate) this.tick();
+    this.#nextDue = Math.min(this.#nextDue, code.due);
   }
 
-  /** Compiles what has become hot. Called while no guest code runs. */
-  tick(): void {
-    if (this.#pending.size === 0) return;
-    const started = this.clock();
+  /** So many instructions were executed. Compiles what has become hot; called while no guest code runs. */
+  tick(instructions: number): void {
+    this.#now += instructions;
+    if (this.#now < this.#nextDue) return;
     if (this.#pages.size > PAGES_MAX) this.dropAll();
-    const batch = [...this.#pending];
-    this.#pending.clear();
+    // What is due soon goes into the same module: each has a price of its own.
+    const batch = [...this.#pending].filter((code) => code.due <= this.#now + GATHER);
+    for (const code of batch) this.#pending.delete(code);
+    this.#nextDue = Math.min(Number.POSITIVE_INFINITY, ...[...this.#pending].map((code) => code.due));
+    this.#compile(batch);
+  }
+
+  #compile(batch: readonly PageCode[]): void {
+    const started = this.clock();
     this.#build(batch);
+    if (!this.#options.immediate) this.#options.blocks.threshold = thresholdAfter(this.statistics.instructions);
     this.statistics.milliseconds += this.clock() - started;
   }
 
@@ -124,7 +148,7 @@ export class Jit {
     const key = `${page}/${modeIndex}/${tlb}`;
     let code = this.#pages.get(key);
     if (code === undefined) {
-      code = { page, modeIndex, tlb, seeds: new Set(), analysed: new Map(), slots: [], entries: [], fresh: 0, builds: 0 };
+      code = { page, modeIndex, tlb, seeds: new Set(), analysed: new Map(), slots: [], entries: [], due: 0, builds: 0 };
       this.#pages.set(key, code);
       const list = this.#byPage.get(page);
       if (list === undefined) this.#byPage.set(page, [code]);
@@ -152,7 +176,7 @@ export class Jit {
     if (restore) {
       for (const record of code.entries) {
         this.#view.setUint32(record + R.handler, HANDLER.profile, true);
-        this.#view.setInt32(record + PROFILE.left, this.#options.threshold, true);
+        this.#view.setInt32(record + PROFILE.left, this.#options.blocks.threshold, true);
       }
     }
     code.entries = [];
@@ -180,7 +204,6 @@ export class Jit {
     for (const code of batch) {
       this.#drop(code, true);
       code.builds++;
-      code.fresh = 0;
     }
     for (const [i, { code, region }] of made.entries()) this.#install(code, region, exports[`f${i}`] as (record: number) => number);
     this.statistics.modules++;

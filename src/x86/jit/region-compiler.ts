@@ -90,8 +90,8 @@ export class RegionCompiler {
     this.#self = code.local(I32);
     this.#target = code.local(I64);
     this.#locals = {
-      gpr: bits(16).map((i) => (this.#used.gpr & (1 << i) ? code.local(I64) : -1 - i)),
-      xmm: bits(16).map((i) => (this.#used.xmm & (1 << i) ? code.local(V128) : -1 - i)),
+      gpr: REGISTERS.map((i) => (this.#used.gpr & (1 << i) ? code.local(I64) : -1 - i)),
+      xmm: REGISTERS.map((i) => (this.#used.xmm & (1 << i) ? code.local(V128) : -1 - i)),
       zr: code.local(I64),
       sp: code.local(I64),
       cv: code.local(I64),
@@ -158,13 +158,13 @@ export class RegionCompiler {
     if (this.#indirect) code.get(RECORD).load('i32_load', R.handler).set(this.#self);
     code.i32(0).load('i64_load', S.page).set(this.#locals.page);
     code.i32(0).load('i32_load', S.budget).set(this.#locals.budget);
-    for (const i of bits(16))
+    for (const i of REGISTERS)
       if (this.#used.gpr & (1 << i))
         code
           .i32(0)
           .load('i64_load', S.gpr + i * 8)
           .set(this.#locals.gpr[i]!);
-    for (const i of bits(16))
+    for (const i of REGISTERS)
       if (this.#used.xmm & (1 << i))
         code
           .i32(0)
@@ -179,13 +179,13 @@ export class RegionCompiler {
   /** Writes registers and the budget back. */
   #spill(dirty: Dirty): void {
     const code = this.#code;
-    for (const i of bits(16))
+    for (const i of REGISTERS)
       if (dirty.gpr & (1 << i))
         code
           .i32(0)
           .get(this.#locals.gpr[i]!)
           .store('i64_store', S.gpr + i * 8);
-    for (const i of bits(16))
+    for (const i of REGISTERS)
       if (dirty.xmm & (1 << i))
         code
           .i32(0)
@@ -396,9 +396,7 @@ export class RegionCompiler {
   }
 }
 
-function bits(count: number): number[] {
-  return Array.from({ length: count }, (_, i) => i);
-}
+const REGISTERS = Array.from({ length: 16 }, (_, i) => i);
 
 function add(dirty: Dirty, effects: { gprWritten: number; xmmWritten: number; flagsWritten: number; flagsMaybe: boolean }): void {
   dirty.gpr |= effects.gprWritten;
