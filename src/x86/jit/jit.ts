@@ -52,15 +52,16 @@ const IMPORTS = {
 const PAGES_MAX = 4000;
 
 /** Instructions from the first hot block of a page until the page is compiled. */
-const GATHER = 200_000;
+const GATHER = 500_000;
 
 /**
  * Entries of a block until it is hot. Compiling must cost less than going on without; it costs most while the compiler itself
  * is not yet compiled well by the host.
  */
 function thresholdAfter(instructions: number): number {
-  if (instructions < 2000) return 16_000;
-  return instructions < 10_000 ? 8000 : 3000;
+  if (instructions < 1000) return 100_000;
+  if (instructions < 3000) return 30_000;
+  return instructions < 10_000 ? 10_000 : 3000;
 }
 
 /** What the compiler has done so far. */
