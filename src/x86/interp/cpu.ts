@@ -43,7 +43,7 @@ export interface CpuSnapshot {
 }
 
 /** Entries of a block after which it is compiled: V8 takes about a thousand times as long to compile it as it takes to interpret. */
-const HOT = 4000;
+const HOT = 2000;
 
 /**
  * One software x86-64 CPU: generated code runs until something needs TypeScript, which happens here. Knows no device; the
@@ -98,7 +98,7 @@ export class Cpu implements SystemCpu, CodePlace {
     this.#run = instance.exports['run'] as (record: number) => number;
     const { tier = 'interp', memory } = options;
     if (tier !== 'interp')
-      this.jit = new Jit({ memory, interpreter: instance.exports, blocks: this.#blocks, immediate: tier === 'jit' });
+      this.jit = new Jit({ memory, interpreter: instance.exports, blocks: this.#blocks, threshold: tier === 'jit' ? 1 : HOT, immediate: tier === 'jit' });
     this.#mode = codeMode(0);
     this.modeChanged();
   }
@@ -119,7 +119,7 @@ export class Cpu implements SystemCpu, CodePlace {
     this.#set32(S.budget, budget);
     this.#withheld = 0;
     const end = this.#loop();
-    this.jit?.tick(budget - this.#get32(S.budget) - this.#withheld);
+    this.jit?.tick();
     this.state.set64(S.retired, this.state.get64(S.retired) + BigInt(Math.max(0, budget - this.#get32(S.budget) - this.#withheld)));
     return this.#pastShadow(end);
   }

@@ -9,7 +9,6 @@ import { S } from '../state/layout.ts';
 import { BlockAnalyser } from './analyse-block.ts';
 import type { RegionBlock } from './region-block.ts';
 import { type CompiledRegion, RegionCompiler, type RegionExits } from './region-compiler.ts';
-import { storeFlagsBody } from './store-flags.ts';
 import { groupBlocks } from './region-groups.ts';
 
 export interface JitOptions {
@@ -17,7 +16,9 @@ export interface JitOptions {
   /** Exports of the interpreter's instance. */
   readonly interpreter: WebAssembly.Instance['exports'];
   readonly blocks: BlockCache;
-  /** Compile every block when it is entered: for tests. */
+  /** Entries of a block until it is hot. */
+  readonly threshold: number;
+  /** Compile as soon as a block is hot, not at the next tick: for tests. */
   readonly immediate: boolean;
 }
 
@@ -32,8 +33,8 @@ interface PageCode {
   readonly slots: number[];
   /** Entry records that lead to compiled code. */
   entries: number[];
-  /** When the page is compiled, if it waits for that; counted in instructions. */
-  due: number;
+  /** Seeds since the last build. */
+  fresh: number;
   builds: number;
 }
 
@@ -50,19 +51,6 @@ const IMPORTS = {
 } as const;
 /** Pages that compiled code is kept of; when there are more, all is dropped and what is hot comes back. */
 const PAGES_MAX = 4000;
-
-/** Instructions from the first hot block of a page until the page is compiled. */
-const GATHER = 500_000;
-
-/**
- * Entries of a block until it is hot. Compiling must cost less than going on without; it costs most while the compiler itself
- * is not yet compiled well by the host.
- */
-function thresholdAfter(instructions: number): number {
-  if (instructions < 1000) return 100_000;
-  if (instructions < 3000) return 30_000;
-  return instructions < 10_000 ? 10_000 : 3000;
-}
 
 /** What the compiler has done so far. */
 export interface JitStatistics {
@@ -86,8 +74,6 @@ export class Jit {
   readonly #byPage = new Map<number, PageCode[]>();
   readonly #pending = new Set<PageCode>();
   readonly #free: number[] = [];
-  #now = 0;
-  #nextDue = Number.POSITIVE_INFINITY;
   readonly statistics: JitStatistics = { modules: 0, regions: 0, instructions: 0, bytes: 0, milliseconds: 0 };
   /** Milliseconds, for statistics only. */
   clock: () => number = () => 0;
@@ -96,7 +82,7 @@ export class Jit {
     this.#options = options;
     this.#view = new DataView(options.memory.buffer as ArrayBuffer);
     this.#table = options.interpreter['table'] as WebAssembly.Table;
-    options.blocks.threshold = options.immediate ? 1 : thresholdAfter(0);
+    options.blocks.threshold = options.threshold;
     options.blocks.onDrop = (page) => this.#dropPage(page);
   }
 
@@ -104,33 +90,21 @@ export class Jit {
   hot(record: number): void {
     const code = this.#pageOf(record);
     code.seeds.add(this.#view.getUint16(record + R.pageOffset, true));
-    if (this.#options.immediate) {
-      this.#compile([code]);
-      return;
-    }
-    if (this.#pending.has(code)) return;
-    // Other blocks of the page will follow soon; the more often it was built, the longer it waits for them.
-    code.due = this.#now + GATHER * 2 ** code.builds;
+    code.fresh++;
+    // A page that was built before is built again when that many new seeds have come.
+    if (code.fresh < 1 << Math.max(0, code.builds - 2)) return;
     this.#pending.add(code);
-    this.#nextDue = Math.min(this.#nextDue, code.due);
+    if (this.#options.immediate) this.tick();
   }
 
-  /** So many instructions were executed. Compiles what has become hot; called while no guest code runs. */
-  tick(instructions: number): void {
-    this.#now += instructions;
-    if (this.#now < this.#nextDue) return;
-    if (this.#pages.size > PAGES_MAX) this.dropAll();
-    // What is due soon goes into the same module: each has a price of its own.
-    const batch = [...this.#pending].filter((code) => code.due <= this.#now + GATHER);
-    for (const code of batch) this.#pending.delete(code);
-    this.#nextDue = Math.min(Number.POSITIVE_INFINITY, ...[...this.#pending].map((code) => code.due));
-    this.#compile(batch);
-  }
-
-  #compile(batch: readonly PageCode[]): void {
+  /** Compiles what has become hot. Called while no guest code runs. */
+  tick(): void {
+    if (this.#pending.size === 0) return;
     const started = this.clock();
+    if (this.#pages.size > PAGES_MAX) this.dropAll();
+    const batch = [...this.#pending];
+    this.#pending.clear();
     this.#build(batch);
-    if (!this.#options.immediate) this.#options.blocks.threshold = thresholdAfter(this.statistics.instructions);
     this.statistics.milliseconds += this.clock() - started;
   }
 
@@ -149,7 +123,7 @@ export class Jit {
     const key = `${page}/${modeIndex}/${tlb}`;
     let code = this.#pages.get(key);
     if (code === undefined) {
-      code = { page, modeIndex, tlb, seeds: new Set(), analysed: new Map(), slots: [], entries: [], due: 0, builds: 0 };
+      code = { page, modeIndex, tlb, seeds: new Set(), analysed: new Map(), slots: [], entries: [], fresh: 0, builds: 0 };
       this.#pages.set(key, code);
       const list = this.#byPage.get(page);
       if (list === undefined) this.#byPage.set(page, [code]);
@@ -177,7 +151,7 @@ export class Jit {
     if (restore) {
       for (const record of code.entries) {
         this.#view.setUint32(record + R.handler, HANDLER.profile, true);
-        this.#view.setInt32(record + PROFILE.left, this.#options.blocks.threshold, true);
+        this.#view.setInt32(record + PROFILE.left, this.#options.threshold, true);
       }
     }
     code.entries = [];
@@ -190,7 +164,6 @@ export class Jit {
     module.importSharedMemory('i', 'memory', { min: 1, max: 65536 });
     const exits = importIndices();
     for (const [name, [parameters, results]] of Object.entries(IMPORTS)) module.importFunction('i', name, parameters, results);
-    module.function([I32, I64, I64, I64], [], storeFlagsBody());
     const made: { code: PageCode; region: CompiledRegion }[] = [];
     for (const code of batch) {
       for (const region of this.#regionsOf(code, exits)) {
@@ -205,6 +178,7 @@ export class Jit {
     for (const code of batch) {
       this.#drop(code, true);
       code.builds++;
+      code.fresh = 0;
     }
     for (const [i, { code, region }] of made.entries()) this.#install(code, region, exports[`f${i}`] as (record: number) => number);
     this.statistics.modules++;
@@ -246,5 +220,5 @@ export class Jit {
 /** Imports are the first functions of a module, in the order of IMPORTS. */
 function importIndices(): RegionExits {
   const indices = Object.fromEntries(Object.keys(IMPORTS).map((name, i) => [name, i])) as Record<keyof typeof IMPORTS, number>;
-  return { ...indices, storeFlags: Object.keys(IMPORTS).length, helperIds: new Map(HELPER_NAMES.map((name, i) => [name, i])) };
+  return { ...indices, helperIds: new Map(HELPER_NAMES.map((name, i) => [name, i])) };
 }
