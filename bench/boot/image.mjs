@@ -25,10 +25,14 @@ export function commandLine(tscKHz) {
   ].join(' ');
 }
 
-/** Writes everything into guest memory; returns where the kernel starts. */
-export function loadBoot(memory, firmwarePath, words) {
+/**
+ * Writes everything into guest memory; returns where the kernel starts.
+ *
+ * @param files what the initrd holds, as names and bytes; without them PID 1 restarts the machine at once
+ */
+export function loadBoot(memory, firmwarePath, words, files = [['init', RESTART]]) {
   const firmware = parseFirmware(readFileSync(firmwarePath));
-  const initrd = initrdWith('init', RESTART);
+  const initrd = initrdWith(files);
   memory.write(firmware.loadAddress, firmware.image);
   memory.write(INITRD, initrd);
   writeDescriptorTables(memory);
@@ -78,9 +82,10 @@ function elf(code) {
   return bytes;
 }
 
-/** A cpio archive ("newc") of one executable. @spec LINUX-BOOT "initramfs buffer format" */
-function initrdWith(name, data) {
-  return Buffer.concat([member(name, 0o100755, data), member('TRAILER!!!', 0, Buffer.alloc(0)), Buffer.alloc(512)]);
+/** A cpio archive ("newc") of executables. @spec LINUX-BOOT "initramfs buffer format" */
+function initrdWith(files) {
+  const members = files.map(([name, data]) => member(name, 0o100755, data));
+  return Buffer.concat([...members, member('TRAILER!!!', 0, Buffer.alloc(0)), Buffer.alloc(512)]);
 }
 
 function member(name, mode, data) {

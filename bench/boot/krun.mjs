@@ -1,4 +1,5 @@
-// Boots the image on the software engine, with no devices, until PID 1 restarts the machine. usage: krun.mjs FIRMWARE
+// Boots the image on the software engine, with no devices, until PID 1 restarts the machine. usage: krun.mjs FIRMWARE [INIT PROG]
+import { readFileSync } from 'node:fs';
 import { linux64EntryState } from '../../dist/boot/entry-state.js';
 import { softHost } from '../../dist/host/soft-host.js';
 import { createSoftHypervisor } from '../../dist/hypervisor/soft/index.js';
@@ -7,7 +8,9 @@ import { commandLine, loadBoot, MEMORY_BYTES } from './image.mjs';
 
 const hypervisor = createSoftHypervisor(softHost);
 const vm = await hypervisor.createVm({ memoryBytes: MEMORY_BYTES, vcpus: 1 });
-const { entry } = loadBoot(vm.memory, process.argv[2], commandLine(hypervisor.tscKHz));
+const [, , firmware, ...programs] = process.argv;
+const files = programs.length > 0 ? ['init', 'prog'].map((name, i) => [name, readFileSync(programs[i])]) : undefined;
+const { entry } = loadBoot(vm.memory, firmware, commandLine(hypervisor.tscKHz), files);
 const [vcpu] = vm.vcpus;
 vcpu.setEntryState(linux64EntryState(entry));
 const noDevices = { portRead: () => 0xffff_ffff, portWrite() {}, mmioRead: () => 0xffff_ffff, mmioWrite() {} };
@@ -15,5 +18,6 @@ const started = process.cpuUsage();
 const { reason } = await vcpu.run(noDevices);
 const { user, system } = process.cpuUsage(started);
 const instructions = Number(vcpu.cpu.state.get64(S.retired));
-console.log(JSON.stringify({ reason, instructions, runCpuSeconds: (user + system) / 1e6 }));
+const compiled = vcpu.cpu.jit?.statistics;
+console.log(JSON.stringify({ reason, compiled, instructions, runCpuSeconds: (user + system) / 1e6 }));
 process.exit(reason === 'shutdown' ? 0 : 1);

@@ -1,4 +1,4 @@
-// Boots the image under QEMU TCG until PID 1 restarts the machine. usage: tcg.mjs FIRMWARE FOLDER; prints the command.
+// Boots the image under QEMU TCG until PID 1 restarts the machine. usage: tcg.mjs FIRMWARE FOLDER [INIT PROG]; prints the command.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BOOT } from '../../dist/boot/layout.js';
@@ -45,9 +45,10 @@ function hostTscKHz() {
   return Math.round(Number(mhz?.[1] ?? 1000) * 1000);
 }
 
-const [, , firmware, folder] = process.argv;
+const [, , firmware, folder, ...programs] = process.argv;
+const files = programs.length > 0 ? ['init', 'prog'].map((name, i) => [name, readFileSync(programs[i])]) : undefined;
 const { memory } = await createSoftHypervisor(softHost).createVm({ memoryBytes: MEMORY_BYTES, vcpus: 1 });
-const { entry, pieces } = loadBoot(memory, firmware, commandLine(hostTscKHz()));
+const { entry, pieces } = loadBoot(memory, firmware, commandLine(hostTscKHz()), files);
 memory.write(TRAMPOLINE, trampoline(entry));
 
 const loaders = pieces.flatMap(({ gpa, length }, index) => {
