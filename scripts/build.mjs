@@ -1,4 +1,5 @@
 // Compiles src/, scripts/ and test/ and removes what no source stands behind any more. Says nothing when all is up to date.
+// A type error in one project fails the build at its end, after everything that could be made was made.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -23,9 +24,15 @@ if (compiler === undefined) {
 for (const { source, output, config } of PROJECTS) {
   removeOrphans(join(root, source), join(root, output));
   const { status } = spawnSync(process.execPath, [compiler, '-p', join(root, config)], { stdio: 'inherit' });
-  if (status !== 0) process.exit(status ?? 1);
+  if (status !== 0) process.exitCode = status ?? 1;
 }
-await keepInterpreter();
+try {
+  await keepInterpreter();
+} catch (error) {
+  // Without types everywhere the generator may not even load; then the compiler has said why.
+  if (process.exitCode === undefined) throw error;
+  console.error(`Cannot write interpreter.wasm: ${error.message}`);
+}
 
 /** The interpreter is generated from the instruction table: done here once instead of at each start of a VM. */
 async function keepInterpreter() {

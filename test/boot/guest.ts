@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { type Exit, fetchKernel, KrunError, MicroVm, type MicroVmOptions } from 'krun';
 
 /** A reason to skip tests that boot guests here, or false. */
@@ -9,6 +10,13 @@ export async function skipReason(): Promise<string | false> {
     if (error instanceof KrunError && error.code === 'ERR_KERNEL_OFFLINE') return 'no guest kernel, and no network';
     throw error;
   }
+}
+
+/** A reason to skip tests that need a pseudo-terminal of the host here, or false. */
+export function noTerminalReason(): string | false {
+  const { status, error } = spawnSync('python3', ['-c', 'import os; os.openpty()'], { stdio: 'ignore' });
+  if (error !== undefined) return 'no python3, which opens the pseudo-terminal';
+  return status === 0 ? false : 'no pseudo-terminal can be opened here';
 }
 
 /** What a guest left behind. */

@@ -3,9 +3,9 @@ import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { skipReason } from './guest.ts';
+import { noTerminalReason, skipReason } from './guest.ts';
 
-const options = { skip: await skipReason(), timeout: 180_000 };
+const options = { skip: (await skipReason()) || noTerminalReason(), timeout: 180_000 };
 const path = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
 
 interface Outcome {
