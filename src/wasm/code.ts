@@ -38,6 +38,12 @@ export class Code {
     else list.push(local);
   }
 
+  /** Forgets the instructions so far; locals stay. */
+  discard(): void {
+    this.out.length = 0;
+    this.hints.length = 0;
+  }
+
   op(name: Op): this {
     this.out.u8(OP[name]);
     return this;

@@ -7,7 +7,7 @@ import { ENGINE, ENGINE_BYTES } from '../state/layout.ts';
 import { GuestException, VECTOR } from '../system/exception.ts';
 import type { BlockInstruction, BlockLayout } from './block-layout.ts';
 import { HANDLER } from './generate.ts';
-import { LINK_NONE, R, RECORD_BYTES } from './record.ts';
+import { LINK_NONE, PROFILE, R, RECORD_BYTES } from './record.ts';
 import { needsPreparation, type Translator } from './translate.ts';
 
 /** Most instructions of a block: bounds how long the guest runs between two looks at its budget. */
@@ -61,8 +61,7 @@ export class BlockCache {
   onDrop: (page: number) => void = () => {};
   /** Records became stale: a jump cache that still names them would link branches to them for good. */
   onStale: () => void = () => {};
-  /** Blocks of 64-bit code report when they were entered this often; 0: never. */
-  threshold = 0;
+  #threshold = 0;
   readonly #found: Block = { record: 0, linkable: true };
 
   constructor(parts: { buffer: ArrayBufferLike; decoder: Decoder; translator: Translator; codePages: CodePages; ramBytes: number }) {
@@ -92,6 +91,26 @@ export class BlockCache {
   single(place: CodePlace, mode: CodeMode): Block {
     this.#makeRoom();
     return this.#make(place, Math.floor(place.physical / 4096), mode, -1);
+  }
+
+  /** Blocks of 64-bit code report when they were entered this often; 0: never. */
+  get threshold(): number {
+    return this.#threshold;
+  }
+
+  /** Applies to the blocks that there are as well. */
+  set threshold(entries: number) {
+    const less = this.#threshold - entries;
+    this.#threshold = entries;
+    if (less === 0) return;
+    for (const [key, record] of this.#counting()) {
+      const left = this.#view.getInt32(record + PROFILE.left, true);
+      if (key % 4 === 2 && left > 0) this.#view.setInt32(record + PROFILE.left, Math.max(1, left - less), true);
+    }
+  }
+
+  *#counting(): Generator<readonly [key: number, record: number]> {
+    for (const { entries } of this.#pages.values()) yield* entries;
   }
 
   /** A block that `find` has made: its instructions and their records. Only of blocks that count their entries. */
@@ -141,8 +160,8 @@ export class BlockCache {
     let count = 0;
     let open = true;
     const limit = key < 0 ? 1 : BLOCK_MAX;
-    if (key >= 0 && this.threshold > 0 && mode.bits === 64)
-      at = this.#translator.writeProfile(at, { pageOffset: offset, page, modeIndex: key % 64, count: this.threshold });
+    if (key >= 0 && this.#threshold > 0 && mode.bits === 64)
+      at = this.#translator.writeProfile(at, { pageOffset: offset, page, modeIndex: key % 64, count: this.#threshold });
     while (open && count < limit && offset < 4096) {
       const insn = this.#decodeInPage(page, offset, mode);
       if (insn === undefined) break; // reaches into the next page

@@ -27,6 +27,8 @@ const PAGES: readonly (readonly [linear: number, physical: number, flags: bigint
   [LAYOUT.codePage, 0x10_3000, 5n],
 ];
 const NX = 1n << 63n;
+/** Ends a block without doing anything. */
+const JUMP_TO_SELF = [0xeb, 0xfe];
 const HANDLER_BYTES = 16;
 /** Iterations of a repeated instruction and instructions of a sequence, together. */
 const STEPS_MAX = 100_000;
@@ -34,17 +36,23 @@ const ERROR_CODES: readonly number[] = [VECTOR.DF, VECTOR.TS, VECTOR.NP, VECTOR.
 
 /** Runs single-instruction cases on the software CPU: user code under real page tables, faults through a real IDT. */
 export class CaseExecutor implements CpuExecutor {
-  readonly name = 'soft';
+  readonly name: string;
   readonly cpu: Cpu;
   readonly #memory = new WebAssembly.Memory({ initial: (ENGINE_BYTES + RAM) / 65536, maximum: (ENGINE_BYTES + RAM) / 65536, shared: true });
   readonly #ram: DataView;
   readonly #bytes: Uint8Array;
 
-  constructor() {
+  readonly #compiles: boolean;
+  #loaded = '';
+
+  /** @param tier jit: the cases run as compiled code, as far as they can be compiled */
+  constructor(tier: 'interp' | 'jit' = 'interp') {
+    this.name = tier === 'jit' ? 'soft, compiled' : 'soft';
+    this.#compiles = tier === 'jit';
     const { buffer } = this.#memory;
     this.#ram = new DataView(buffer as ArrayBuffer, ENGINE_BYTES, RAM);
     this.#bytes = new Uint8Array(buffer as ArrayBuffer, ENGINE_BYTES, RAM);
-    this.cpu = new Cpu({ memory: this.#memory, ramBytes: RAM, model: cpuModel(), io: NO_IO });
+    this.cpu = new Cpu({ memory: this.#memory, ramBytes: RAM, model: cpuModel(), io: NO_IO, tier });
     this.#buildTables();
   }
 
@@ -52,7 +60,9 @@ export class CaseExecutor implements CpuExecutor {
     this.#load(input);
     const end = BigInt(LAYOUT.instruction + input.bytes.length);
     for (let steps = 0; steps < STEPS_MAX; steps++) {
-      this.cpu.step();
+      // Steps are never compiled: there the case ends at the budget, which is used up after one block.
+      if (this.#compiles) this.cpu.run(0);
+      else this.cpu.step();
       const { rip, cpl } = this.cpu.state;
       if (cpl === 0 || rip < BigInt(LAYOUT.instruction) || rip >= end) break;
     }
@@ -91,7 +101,10 @@ export class CaseExecutor implements CpuExecutor {
     }
     this.#bytes.fill(0xcc, 0x10_3000, 0x10_4000);
     this.#bytes.set(bytes, physicalOf(LAYOUT.instruction));
-    this.cpu.mmu.codePages.invalidate(0x10_3000);
+    if (this.#compiles) this.#bytes.set(JUMP_TO_SELF, physicalOf(LAYOUT.instruction) + bytes.length);
+    const loaded = bytes.join();
+    if (loaded !== this.#loaded) this.cpu.mmu.codePages.invalidate(0x10_3000);
+    this.#loaded = loaded;
     for (let i = 0; i < 16; i++) state.setGpr(i, before.gpr[i]!);
     state.rip = before.rip;
     state.setRflags(before.rflags);

@@ -42,9 +42,6 @@ export interface CpuSnapshot {
   readonly state: Uint8Array;
 }
 
-/** Entries of a block after which it is compiled: V8 takes about a thousand times as long to compile it as it takes to interpret. */
-const HOT = 2000;
-
 /**
  * One software x86-64 CPU: generated code runs until something needs TypeScript, which happens here. Knows no device; the
  * owner runs it in slices and injects interrupts between them.
@@ -97,8 +94,7 @@ export class Cpu implements SystemCpu, CodePlace {
     const instance = new WebAssembly.Instance(module, { h: this.#imports(options.memory) });
     this.#run = instance.exports['run'] as (record: number) => number;
     const { tier = 'interp', memory } = options;
-    if (tier !== 'interp')
-      this.jit = new Jit({ memory, interpreter: instance.exports, blocks: this.#blocks, threshold: tier === 'jit' ? 1 : HOT, immediate: tier === 'jit' });
+    if (tier !== 'interp') this.jit = new Jit({ memory, interpreter: instance.exports, blocks: this.#blocks, immediate: tier === 'jit' });
     this.#mode = codeMode(0);
     this.modeChanged();
   }
@@ -119,7 +115,7 @@ export class Cpu implements SystemCpu, CodePlace {
     this.#set32(S.budget, budget);
     this.#withheld = 0;
     const end = this.#loop();
-    this.jit?.tick();
+    this.jit?.tick(budget - this.#get32(S.budget) - this.#withheld);
     this.state.set64(S.retired, this.state.get64(S.retired) + BigInt(Math.max(0, budget - this.#get32(S.budget) - this.#withheld)));
     return this.#pastShadow(end);
   }

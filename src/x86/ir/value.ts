@@ -31,7 +31,7 @@ export function expression(type: ValType, push: (code: Code) => void): Value {
 
 /** A scalar operation; folds when all arguments are constants. */
 export function operation(name: Op, args: readonly Value[]): Value {
-  const folded = fold(name, args);
+  const folded = foldOperation(name, args);
   if (folded !== undefined) return folded;
   return expression(resultType(name), (code) => {
     for (const arg of args) arg.push(code);
@@ -46,7 +46,8 @@ export function simdOperation(name: SimdOp, args: readonly Value[]): Value {
   });
 }
 
-function resultType(name: Op): ValType {
+/** The type of what an operation gives. */
+export function resultType(name: Op): ValType {
   const cached = RESULT.get(name);
   if (cached !== undefined) return cached;
   const type = computeResultType(name);
@@ -69,7 +70,8 @@ function simdResultType(name: SimdOp): ValType {
   return name.endsWith('bitmask') || name.endsWith('_true') ? I32 : V128;
 }
 
-function fold(name: Op, args: readonly Value[]): Value | undefined {
+/** The result of an operation that is known while emitting: a constant, or one of the arguments. */
+export function foldOperation(name: Op, args: readonly Value[]): Value | undefined {
   const a = args[0]?.constant;
   const b = args[1]?.constant;
   if (args.length === 2 && b === 0n && IDENTITY_ZERO.has(name)) return args[0];

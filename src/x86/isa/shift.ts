@@ -45,6 +45,8 @@ const sar: Shift = (b, bits, a, count) => {
 /** Rotation counts of 8- and 16-bit operands are taken modulo the width, but a count of 8 or 16 still sets CF. */
 function rotate(b: Emitter, bits: number, a: Value, count: Value, left: boolean): Value {
   if (bits === 64) return b.op(left ? 'i64_rotl' : 'i64_rotr', a, count);
+  const half = (v: Value): Value => b.op('i32_wrap_i64', v);
+  if (bits === 32) return b.op('i64_extend_i32_u', b.op(left ? 'i32_rotl' : 'i32_rotr', half(a), half(count)));
   const by = b.let(b.and(count, b.const(bits - 1)));
   const back = b.sub(b.const(bits), by);
   return left ? b.or(b.shl(a, by), b.shr(a, back)) : b.or(b.shr(a, by), b.shl(a, back));

@@ -6,6 +6,9 @@ import { JitEmitter, type JitRuntime, type StateLocals } from './jit-emitter.ts'
 import { isLowerable, lower } from './lower.ts';
 import type { BlockEnd, RegionBlock } from './region-block.ts';
 
+/** Control transfers that change neither privilege nor address space. */
+const NEAR = new Set(['JMP', 'CALL', 'RET']);
+
 const NOTHING = { bail: () => {}, again: () => {} };
 
 /** Locals for all guest state, whether it is used or not. */
@@ -16,6 +19,7 @@ function allLocals(code: Code): StateLocals {
     zr: code.local(I64),
     sp: code.local(I64),
     cv: code.local(I64),
+    kind: code.local(I32),
     page: code.local(I64),
     budget: code.local(I32),
   };
@@ -23,18 +27,17 @@ function allLocals(code: Code): StateLocals {
 
 /** Finds out what blocks do by lowering their instructions into the void. */
 export class BlockAnalyser {
-  readonly #runtime: JitRuntime;
+  readonly #code = new Code(0);
+  readonly #emitter: JitEmitter;
 
   constructor(runtime: JitRuntime) {
-    this.#runtime = runtime;
+    this.#emitter = new JitEmitter(this.#code, runtime, allLocals(this.#code), NOTHING, 0);
   }
 
   analyse(layout: BlockLayout): RegionBlock {
-    const code = new Code(0);
-    const emitter = new JitEmitter(code, this.#runtime, allLocals(code), NOTHING, 0);
     const effects: Effects[] = [];
     for (const instruction of layout.instructions) {
-      const one = this.#effectsOf(emitter, instruction);
+      const one = this.#effectsOf(instruction);
       if (one === undefined) return { layout, effects, end: { kind: 'leave', at: effects.length } };
       effects.push(one);
     }
@@ -42,8 +45,10 @@ export class BlockAnalyser {
   }
 
   /** undefined: it cannot be compiled. */
-  #effectsOf(emitter: JitEmitter, instruction: BlockInstruction): Effects | undefined {
+  #effectsOf(instruction: BlockInstruction): Effects | undefined {
     if (!isLowerable(instruction.insn)) return undefined;
+    const emitter = this.#emitter;
+    this.#code.discard();
     emitter.effects = noEffects();
     emitter.beginBlock();
     lower(emitter, instruction);
@@ -59,5 +64,7 @@ function endOf(layout: BlockLayout, effects: readonly Effects[]): BlockEnd {
   if (layout.open || terminator === undefined) return { kind: 'jump', target: layout.end, isCall: false };
   const target = layout.end + Number(last.insn.immediate);
   if (terminator.kind === 'branch') return { kind: 'branch', taken: target, notTaken: layout.end };
-  return terminator.kind === 'jump' ? { kind: 'jump', target, isCall } : { kind: 'indirect', isCall: terminator.how === 'call' };
+  return terminator.kind === 'jump'
+    ? { kind: 'jump', target, isCall }
+    : { kind: 'indirect', isCall: terminator.how === 'call', isNear: NEAR.has(last.insn.def.name), isJump: terminator.how === 'jump' };
 }

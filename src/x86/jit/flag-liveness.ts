@@ -1,10 +1,19 @@
+import type { Effects } from './effects.ts';
 import { FLAGS } from './flag-state.ts';
 import type { RegionBlock } from './region-block.ts';
 
-/** Which flags somebody may still see: at the start of each block, and after each of its instructions. */
+/** Flags that somebody may still see. */
+export interface Live {
+  /** Needed in the canonical form: an instruction reads them, or control leaves the region. */
+  readonly read: number;
+  /** Needed only if control leaves in the middle, which is rare: whatever they can be computed from will do. */
+  readonly seen: number;
+}
+
 export interface FlagLiveness {
-  readonly atStart: readonly number[];
-  readonly after: readonly (readonly number[])[];
+  readonly atStart: readonly Live[];
+  /** After each instruction of each block: whether anybody sees flags at all. */
+  readonly after: readonly (readonly boolean[])[];
 }
 
 /**
@@ -13,25 +22,43 @@ export interface FlagLiveness {
  *
  * @param successors inside the region
  * @param leaves blocks from which control may leave the region at their end
+ * @param stops blocks at whose end the budget is checked
  */
-export function flagLiveness(blocks: readonly RegionBlock[], successors: readonly (readonly number[])[], leaves: readonly boolean[]): FlagLiveness {
-  const atStart = blocks.map(() => 0);
-  const after = blocks.map((block) => block.effects.map(() => 0));
+export function flagLiveness(
+  blocks: readonly RegionBlock[],
+  successors: readonly (readonly number[])[],
+  leaves: readonly boolean[],
+  stops: readonly boolean[],
+): FlagLiveness {
+  const atStart: Live[] = blocks.map(() => ({ read: 0, seen: 0 }));
+  const after = blocks.map((block) => block.effects.map(() => false));
   for (let changed = true; changed; ) {
     changed = false;
     for (let i = blocks.length - 1; i >= 0; i--) {
-      let live: number = leaves[i]! ? FLAGS.all : 0;
-      for (const next of successors[i]!) live |= atStart[next]!;
+      let read: number = leaves[i]! ? FLAGS.all : 0;
+      let seen: number = stops[i]! ? FLAGS.all : 0;
+      for (const next of successors[i]!) {
+        read |= atStart[next]!.read;
+        seen |= atStart[next]!.seen;
+      }
       const { effects } = blocks[i]!;
       for (let k = effects.length - 1; k >= 0; k--) {
-        after[i]![k] = live;
-        const one = effects[k]!;
-        live = (live & ~one.flagsWritten) | one.flagsRead | (one.bails ? FLAGS.all : 0);
+        after[i]![k] = (read | seen) !== 0;
+        ({ read, seen } = before(effects[k]!, read, seen));
       }
-      if (live === atStart[i]) continue;
-      atStart[i] = live;
+      const old = atStart[i]!;
+      if (read === old.read && seen === old.seen) continue;
+      atStart[i] = { read, seen };
       changed = true;
     }
   }
   return { atStart, after };
+}
+
+function before(one: Effects, read: number, seen: number): Live {
+  let reads = (read & ~one.flagsWritten) | one.flagsRead;
+  // Who sets only some of the flags has to put them beside the others.
+  if (one.flagsMaybe) reads |= read | seen;
+  else if (one.flagsWritten !== 0 && one.flagsWritten !== FLAGS.all) reads |= seen & ~one.flagsWritten;
+  return { read: reads, seen: (seen & ~one.flagsWritten) | (one.bails ? FLAGS.all : 0) };
 }

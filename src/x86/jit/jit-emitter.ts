@@ -6,12 +6,15 @@ import { S, SEG, TLB_ENTRIES, TLB_WRITE } from '../state/layout.ts';
 import { type Effects, noEffects } from './effects.ts';
 import { CANONICAL, CONDITION_READS, FLAGS, type FlagState, partsOf, type Producer } from './flag-state.ts';
 import { type JitValue, knownOperation, RegisterValue, stableLocal, widthOf } from './jit-value.ts';
+import { flagKind } from './store-flags.ts';
 
 /** Functions that compiled code calls; indices in the module being built. */
 export interface JitRuntime {
   /** (address: i64, bytes) -> host offset of RAM in reach, or -1: the interpreter has to do the instruction. */
   readonly probeLoad: number;
   readonly probeStore: number;
+  /** (kind, r, a, c): see store-flags.ts */
+  readonly storeFlags: number;
   /** (helper id) */
   readonly helper: number;
   readonly helperIds: ReadonlyMap<string, number>;
@@ -24,6 +27,8 @@ export interface StateLocals {
   readonly zr: number;
   readonly sp: number;
   readonly cv: number;
+  /** What the three flag locals hold where that is not known: a kind of store-flags.ts. */
+  readonly kind: number;
   /** Linear address of the page of the code. */
   readonly page: number;
   readonly budget: number;
@@ -56,6 +61,8 @@ export class JitEmitter extends Emitter {
   sourceSegment = -1;
 
   #flags: FlagState = CANONICAL;
+  /** The flag locals hold what the kind local says, as long as nothing is pending. */
+  #dynamic = false;
   /** Locals that the pending flags need beyond their instruction. */
   #flagTemps: { local: number; type: ValType }[] = [];
   #flagReads: RegisterValue[] = [];
@@ -121,8 +128,9 @@ export class JitEmitter extends Emitter {
     this.#carryIn = undefined;
   }
 
-  /** Starts a block: nothing is known of registers, and flags are canonical. */
-  beginBlock(): void {
+  /** Starts a block: nothing is known of registers, and flags are canonical or as their kind says. */
+  beginBlock(dynamic = false): void {
+    this.#dynamic = dynamic;
     this.releaseTemps();
     this.#widths.fill(64);
     this.#flags = CANONICAL;
@@ -132,8 +140,9 @@ export class JitEmitter extends Emitter {
 
   /** The flag state at a branch, to be restored for its other side. */
   saveFlags(): () => void {
-    const [flags, temps, reads] = [this.#flags, this.#flagTemps, this.#flagReads];
+    const [flags, temps, reads, dynamic] = [this.#flags, this.#flagTemps, this.#flagReads, this.#dynamic];
     return () => {
+      this.#dynamic = dynamic;
       this.#flags = flags;
       this.#flagTemps = temps;
       this.#flagReads = reads;
@@ -361,6 +370,7 @@ export class JitEmitter extends Emitter {
       this.#flagReads = [];
     }
     this.#flags = state;
+    this.#dynamic = false;
     this.#flagsChanged = true;
   }
 
@@ -505,6 +515,35 @@ export class JitEmitter extends Emitter {
     this.materialize(FLAGS.all);
     this.#setState(CANONICAL, false);
     this.#flagsChanged = false;
+  }
+
+  /** Brings the flags into the three locals as cheaply as possible, and says in the kind local how. */
+  deferFlags(): void {
+    const deferred = this.#deferred();
+    if (deferred === undefined) {
+      if (!this.flagsPending && this.#dynamic) return;
+      this.materialize(FLAGS.all);
+      this.code.i32(0).set(this.#locals.kind);
+      return;
+    }
+    const { zr, sp, cv, kind } = this.#locals;
+    const targets = [zr, sp, cv];
+    for (const value of deferred.values) value?.push(this.code);
+    for (let i = 2; i >= 0; i--) if (deferred.values[i] !== undefined) this.code.set(targets[i]!);
+    this.code.i32(deferred.kind).set(kind);
+  }
+
+  /** The pending flags as a kind and three values, if they have one; undefined values do not matter. */
+  #deferred(): { kind: number; values: readonly (Value | undefined)[] } | undefined {
+    const { producer: p, carry, zr, sp, cv } = this.#flags;
+    if (p === undefined || zr === undefined || sp === undefined || cv === undefined) return undefined;
+    if (carry !== undefined) {
+      if (p.c?.constant !== 1n || (p.kind !== 'sub' && p.kind !== 'add')) return undefined;
+      return { kind: flagKind(p.kind === 'sub' ? 'dec' : 'inc', p.bits), values: [p.r, p.a, this.bool(carry)] };
+    }
+    if (p.kind === 'logic') return { kind: flagKind('logic', p.bits), values: [p.r, undefined, undefined] };
+    if (p.kind === 'result') return { kind: flagKind('result', p.bits), values: [p.r, this.bool(p.cf!), this.bool(p.of!)] };
+    return { kind: flagKind(p.kind, p.bits), values: [p.r, p.a, p.c] };
   }
 
   /** Whether flags wait to be computed. */

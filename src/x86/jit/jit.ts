@@ -9,6 +9,7 @@ import { S } from '../state/layout.ts';
 import { BlockAnalyser } from './analyse-block.ts';
 import type { RegionBlock } from './region-block.ts';
 import { type CompiledRegion, RegionCompiler, type RegionExits } from './region-compiler.ts';
+import { storeFlagsBody } from './store-flags.ts';
 import { groupBlocks } from './region-groups.ts';
 
 export interface JitOptions {
@@ -16,9 +17,7 @@ export interface JitOptions {
   /** Exports of the interpreter's instance. */
   readonly interpreter: WebAssembly.Instance['exports'];
   readonly blocks: BlockCache;
-  /** Entries of a block until it is hot. */
-  readonly threshold: number;
-  /** Compile as soon as a block is hot, not at the next tick: for tests. */
+  /** Compile every block when it is entered: for tests. */
   readonly immediate: boolean;
 }
 
@@ -33,8 +32,8 @@ interface PageCode {
   readonly slots: number[];
   /** Entry records that lead to compiled code. */
   entries: number[];
-  /** Seeds since the last build. */
-  fresh: number;
+  /** When the page is compiled, if it waits for that; counted in instructions. */
+  due: number;
   builds: number;
 }
 
@@ -51,6 +50,20 @@ const IMPORTS = {
 } as const;
 /** Pages that compiled code is kept of; when there are more, all is dropped and what is hot comes back. */
 const PAGES_MAX = 4000;
+
+/** Instructions from the first hot block of a page until the page is compiled. */
+const GATHER = 500_000;
+
+/**
+ * Entries of a block until it is hot, by the instructions that the guest has executed. Compiling must not cost more than going
+ * on without; it costs most at first, before the host has compiled the compiler, and a guest that has run for long will go on.
+ */
+const THRESHOLDS: readonly { readonly until: number; readonly entries: number }[] = [
+  { until: 120e6, entries: 100_000 },
+  { until: 250e6, entries: 20_000 },
+  { until: 600e6, entries: 6000 },
+  { until: Number.POSITIVE_INFINITY, entries: 2500 },
+];
 
 /** What the compiler has done so far. */
 export interface JitStatistics {
@@ -74,6 +87,10 @@ export class Jit {
   readonly #byPage = new Map<number, PageCode[]>();
   readonly #pending = new Set<PageCode>();
   readonly #free: number[] = [];
+  #now = 0;
+  /** Index in THRESHOLDS. */
+  #stage = 0;
+  #nextDue = Number.POSITIVE_INFINITY;
   readonly statistics: JitStatistics = { modules: 0, regions: 0, instructions: 0, bytes: 0, milliseconds: 0 };
   /** Milliseconds, for statistics only. */
   clock: () => number = () => 0;
@@ -82,7 +99,7 @@ export class Jit {
     this.#options = options;
     this.#view = new DataView(options.memory.buffer as ArrayBuffer);
     this.#table = options.interpreter['table'] as WebAssembly.Table;
-    options.blocks.threshold = options.threshold;
+    options.blocks.threshold = options.immediate ? 1 : THRESHOLDS[0]!.entries;
     options.blocks.onDrop = (page) => this.#dropPage(page);
   }
 
@@ -90,20 +107,32 @@ export class Jit {
   hot(record: number): void {
     const code = this.#pageOf(record);
     code.seeds.add(this.#view.getUint16(record + R.pageOffset, true));
-    code.fresh++;
-    // A page that was built before is built again when that many new seeds have come.
-    if (code.fresh < 1 << Math.max(0, code.builds - 2)) return;
+    if (this.#options.immediate) {
+      this.#compile([code]);
+      return;
+    }
+    if (this.#pending.has(code)) return;
+    // Other blocks of the page will follow soon; the more often it was built, the longer it waits for them.
+    code.due = this.#now + GATHER * 2 ** code.builds;
     this.#pending.add(code);
-    if (this.#options.immediate) this.tick();
+    this.#nextDue = Math.min(this.#nextDue, code.due);
   }
 
-  /** Compiles what has become hot. Called while no guest code runs. */
-  tick(): void {
-    if (this.#pending.size === 0) return;
-    const started = this.clock();
+  /** So many instructions were executed. Compiles what has become hot; called while no guest code runs. */
+  tick(instructions: number): void {
+    this.#now += instructions;
+    if (this.#now >= THRESHOLDS[this.#stage]!.until && !this.#options.immediate) this.#options.blocks.threshold = THRESHOLDS[++this.#stage]!.entries;
+    if (this.#now < this.#nextDue) return;
     if (this.#pages.size > PAGES_MAX) this.dropAll();
-    const batch = [...this.#pending];
-    this.#pending.clear();
+    // What is due soon goes into the same module: each has a price of its own.
+    const batch = [...this.#pending].filter((code) => code.due <= this.#now + GATHER);
+    for (const code of batch) this.#pending.delete(code);
+    this.#nextDue = Math.min(Number.POSITIVE_INFINITY, ...[...this.#pending].map((code) => code.due));
+    this.#compile(batch);
+  }
+
+  #compile(batch: readonly PageCode[]): void {
+    const started = this.clock();
     this.#build(batch);
     this.statistics.milliseconds += this.clock() - started;
   }
@@ -123,7 +152,7 @@ export class Jit {
     const key = `${page}/${modeIndex}/${tlb}`;
     let code = this.#pages.get(key);
     if (code === undefined) {
-      code = { page, modeIndex, tlb, seeds: new Set(), analysed: new Map(), slots: [], entries: [], fresh: 0, builds: 0 };
+      code = { page, modeIndex, tlb, seeds: new Set(), analysed: new Map(), slots: [], entries: [], due: 0, builds: 0 };
       this.#pages.set(key, code);
       const list = this.#byPage.get(page);
       if (list === undefined) this.#byPage.set(page, [code]);
@@ -151,7 +180,7 @@ export class Jit {
     if (restore) {
       for (const record of code.entries) {
         this.#view.setUint32(record + R.handler, HANDLER.profile, true);
-        this.#view.setInt32(record + PROFILE.left, this.#options.threshold, true);
+        this.#view.setInt32(record + PROFILE.left, this.#options.blocks.threshold, true);
       }
     }
     code.entries = [];
@@ -164,6 +193,7 @@ export class Jit {
     module.importSharedMemory('i', 'memory', { min: 1, max: 65536 });
     const exits = importIndices();
     for (const [name, [parameters, results]] of Object.entries(IMPORTS)) module.importFunction('i', name, parameters, results);
+    module.function([I32, I64, I64, I64], [], storeFlagsBody());
     const made: { code: PageCode; region: CompiledRegion }[] = [];
     for (const code of batch) {
       for (const region of this.#regionsOf(code, exits)) {
@@ -178,7 +208,6 @@ export class Jit {
     for (const code of batch) {
       this.#drop(code, true);
       code.builds++;
-      code.fresh = 0;
     }
     for (const [i, { code, region }] of made.entries()) this.#install(code, region, exports[`f${i}`] as (record: number) => number);
     this.statistics.modules++;
@@ -220,5 +249,5 @@ export class Jit {
 /** Imports are the first functions of a module, in the order of IMPORTS. */
 function importIndices(): RegionExits {
   const indices = Object.fromEntries(Object.keys(IMPORTS).map((name, i) => [name, i])) as Record<keyof typeof IMPORTS, number>;
-  return { ...indices, helperIds: new Map(HELPER_NAMES.map((name, i) => [name, i])) };
+  return { ...indices, storeFlags: Object.keys(IMPORTS).length, helperIds: new Map(HELPER_NAMES.map((name, i) => [name, i])) };
 }

@@ -34,9 +34,20 @@ export function runLockstep(seed: number, programs: number): LockstepReport {
   return report;
 }
 
-function runProgram([interp, jit]: readonly [LockstepMachine, LockstepMachine], seed: number, report: LockstepReport): void {
+/** The same with given code and random data. */
+export function runLockstepOn(code: Uint8Array, runs: number): LockstepReport {
+  const machines = [new LockstepMachine('interp'), new LockstepMachine('jit')] as const;
+  const report = { programs: 0, stops: 0, instructions: 0, faults: 0, compiled: 0 };
+  for (let seed = 0; seed < runs; seed++) {
+    runProgram(machines, seed, report, code);
+    report.programs++;
+  }
+  return report;
+}
+
+function runProgram([interp, jit]: readonly [LockstepMachine, LockstepMachine], seed: number, report: LockstepReport, given?: Uint8Array): void {
   const random = new Random(seed);
-  const code = randomProgram(random);
+  const code = given ?? randomProgram(random);
   const data = random.bytes(DATA_BYTES);
   const registers = randomRegisters(random);
   for (const machine of [interp, jit]) machine.load(code, data, registers);

@@ -5,7 +5,12 @@ import type { Effects } from './effects.ts';
 export type BlockEnd =
   | { readonly kind: 'branch'; readonly taken: number; readonly notTaken: number }
   | { readonly kind: 'jump'; readonly target: number; readonly isCall: boolean }
-  | { readonly kind: 'indirect'; readonly isCall: boolean }
+  | {
+      readonly kind: 'indirect';
+      readonly isCall: boolean /** A plain jump, call or return: nothing but RIP changes. */;
+      readonly isNear: boolean /** Neither call nor return: the targets are likely parts of the same function. */;
+      readonly isJump: boolean;
+    }
   /** The instruction with this index is the interpreter's. */
   | { readonly kind: 'leave'; readonly at: number };
 

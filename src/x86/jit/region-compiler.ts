@@ -1,9 +1,10 @@
 import { Code, type Label } from '../../wasm/code.ts';
 import { I32, I64, V128 } from '../../wasm/opcodes.ts';
-import { PROFILE, RECORD_BYTES } from '../interp/record.ts';
-import { S } from '../state/layout.ts';
+import { PROFILE, R, RECORD_BYTES } from '../interp/record.ts';
+import { ENGINE, JUMP_HASH, JUMP_SHIFT, JUMP_TABLE, S, TLB_TABLE, TLB_VIEW } from '../state/layout.ts';
+import { FLAGS } from './flag-state.ts';
 import { buildControlGraph, type ControlGraph } from './control-graph.ts';
-import { type FlagLiveness, flagLiveness } from './flag-liveness.ts';
+import { type FlagLiveness, flagLiveness, type Live } from './flag-liveness.ts';
 import { JitEmitter, type JitRuntime, type StateLocals } from './jit-emitter.ts';
 import { lower } from './lower.ts';
 import type { BlockEnd, RegionBlock } from './region-block.ts';
@@ -57,6 +58,11 @@ export class RegionCompiler {
   readonly #loops = new Map<number, Label>();
   readonly #ends = new Map<number, Label>();
   readonly #tlb: number;
+  /** Some block jumps to an address that may be an entry of this region. */
+  readonly #indirect: boolean;
+  /** Handler of the region's entries: this function's place in the table. */
+  readonly #self: number;
+  readonly #target: number;
   #bailFlags: Label | undefined;
   #bail: Label | undefined;
   /** The instruction being emitted. */
@@ -73,22 +79,23 @@ export class RegionCompiler {
     this.#graph = buildControlGraph(successors, wanted);
     // Where the budget is checked control may leave as well.
     const stops = blocks.map((_, i) => successors[i]!.some((to) => this.#isChecked(i, to)));
-    this.#liveness = flagLiveness(
-      blocks,
-      successors,
-      blocks.map((block, i) => stops[i]! || this.#leaves(block.end)),
-    );
+    const leaves = blocks.map((block) => this.#leaves(block.end));
+    this.#liveness = flagLiveness(blocks, successors, leaves, stops);
     [this.#used, this.#written] = totals(blocks);
+    this.#indirect = blocks.some((block) => block.end.kind === 'indirect' && block.end.isNear);
     this.#dirtyIn = this.#dirtySets(successors);
     const code = this.#code;
     this.#entry = code.local(I32);
     this.#pc = code.local(I32);
+    this.#self = code.local(I32);
+    this.#target = code.local(I64);
     this.#locals = {
-      gpr: bits(16).map((i) => (this.#used.gpr & (1 << i) ? code.local(I64) : -1 - i)),
-      xmm: bits(16).map((i) => (this.#used.xmm & (1 << i) ? code.local(V128) : -1 - i)),
+      gpr: REGISTERS.map((i) => (this.#used.gpr & (1 << i) ? code.local(I64) : -1 - i)),
+      xmm: REGISTERS.map((i) => (this.#used.xmm & (1 << i) ? code.local(V128) : -1 - i)),
       zr: code.local(I64),
       sp: code.local(I64),
       cv: code.local(I64),
+      kind: code.local(I32),
       page: code.local(I64),
       budget: code.local(I32),
     };
@@ -103,7 +110,8 @@ export class RegionCompiler {
     this.#bailFlags = code.block();
     this.#emitDispatch(entries);
     code.end();
-    if (this.#written.flags) this.#storeFlagLocals();
+    const { kind, zr, sp, cv } = this.#locals;
+    if (this.#written.flags) code.get(kind).get(zr).get(sp).get(cv).call(this.#exits.storeFlags);
     code.end();
     this.#spill(this.#written);
     code.get(this.#pc).returnCall(this.#exits.resume);
@@ -133,11 +141,9 @@ export class RegionCompiler {
     for (let changed = true; changed; ) {
       changed = false;
       this.#blocks.forEach((_, i) => {
-        for (const next of successors[i]!) {
-          // Through the dispatch node everything reaches every entry; only irreducible edges take it.
-          const targets = this.#graph.viaDispatch(i, next) ? [...this.#graph.entries] : [next];
-          for (const target of targets) changed = join(result[target]!, result[i]!, changes[i]!) || changed;
-        }
+        const { end } = this.#blocks[i]!;
+        const targets = end.kind === 'indirect' && end.isNear ? this.#graph.entries : successors[i]!;
+        for (const target of targets) changed = join(result[target]!, result[i]!, changes[i]!) || changed;
       });
     }
     return result;
@@ -150,15 +156,16 @@ export class RegionCompiler {
     code.i32(0).load('i32_load', S.tlb).i32(this.#tlb).op('i32_ne').if(false);
     code.get(RECORD).i32(RECORD_BYTES).op('i32_add').returnCall(this.#exits.dispatch).end();
     code.get(RECORD).load('i32_load16_u', PROFILE.entry).set(this.#entry);
+    if (this.#indirect) code.get(RECORD).load('i32_load', R.handler).set(this.#self);
     code.i32(0).load('i64_load', S.page).set(this.#locals.page);
     code.i32(0).load('i32_load', S.budget).set(this.#locals.budget);
-    for (const i of bits(16))
+    for (const i of REGISTERS)
       if (this.#used.gpr & (1 << i))
         code
           .i32(0)
           .load('i64_load', S.gpr + i * 8)
           .set(this.#locals.gpr[i]!);
-    for (const i of bits(16))
+    for (const i of REGISTERS)
       if (this.#used.xmm & (1 << i))
         code
           .i32(0)
@@ -173,13 +180,13 @@ export class RegionCompiler {
   /** Writes registers and the budget back. */
   #spill(dirty: Dirty): void {
     const code = this.#code;
-    for (const i of bits(16))
+    for (const i of REGISTERS)
       if (dirty.gpr & (1 << i))
         code
           .i32(0)
           .get(this.#locals.gpr[i]!)
           .store('i64_store', S.gpr + i * 8);
-    for (const i of bits(16))
+    for (const i of REGISTERS)
       if (dirty.xmm & (1 << i))
         code
           .i32(0)
@@ -199,12 +206,13 @@ export class RegionCompiler {
   }
 
   #leaveTo(pc: number): void {
-    const pending = this.#emitter.flagsPending;
-    if (pending) this.#emitter.spillFlags();
+    const restore = this.#emitter.saveFlags();
+    if (this.#written.flags) this.#emitter.deferFlags();
+    restore();
     this.#code
       .i32(pc)
       .set(this.#pc)
-      .br(pending || !this.#written.flags ? this.#bail! : this.#bailFlags!);
+      .br(this.#written.flags ? this.#bailFlags! : this.#bail!);
   }
 
   #again(): void {
@@ -220,7 +228,7 @@ export class RegionCompiler {
 
   #emitDispatch(entries: readonly number[]): void {
     const code = this.#code;
-    this.#loops.set(this.#graph.dispatch, this.#graph.dispatches ? code.loop() : code.block());
+    this.#loops.set(this.#graph.dispatch, this.#graph.dispatches || this.#indirect ? code.loop() : code.block());
     this.#emitBelow(this.#graph.dispatch, () => {
       const labels = entries.map((block) => this.#ends.get(block)!);
       if (labels.length === 1) code.br(labels[0]!);
@@ -255,11 +263,17 @@ export class RegionCompiler {
     const back = order[to]! <= order[from]!;
     const via = this.#graph.viaDispatch(from, to);
     if (this.#isChecked(from, to)) this.#checkBudget(to);
-    this.#emitter.materialize(this.#liveness.atStart[to]!);
+    this.#bringFlags(this.#liveness.atStart[to]!);
     if (via) this.#code.i32(this.#entryNumber(to)).set(this.#entry).br(this.#loops.get(dispatch)!);
     else if (back && loopHeaders.has(to)) this.#code.br(this.#loops.get(to)!);
     else if (merges.has(to)) this.#code.br(this.#ends.get(to)!);
     else this.#emitNode(to);
+  }
+
+  /** Flags in the form in which a block expects them. */
+  #bringFlags({ read, seen }: Live): void {
+    if (read !== 0) this.#emitter.materialize(read | seen);
+    else if (seen !== 0) this.#emitter.deferFlags();
   }
 
   /** Whether an edge may close a cycle. */
@@ -283,13 +297,14 @@ export class RegionCompiler {
     const block = this.#blocks[index]!;
     const emitter = this.#emitter;
     const dirty = { ...this.#dirtyIn[index]! };
-    emitter.beginBlock();
+    const live = this.#liveness.atStart[index]!;
+    emitter.beginBlock(live.read === 0 && live.seen !== 0);
     block.effects.forEach((effects, k) => {
       const instruction = block.layout.instructions[k]!;
       this.#record = instruction.record;
       this.#count = k + 1;
       emitter.effects = { ...effects, flagsRead: 0, flagsWritten: 0, terminator: undefined };
-      emitter.flagsDead = this.#liveness.after[index]![k] === 0;
+      emitter.flagsDead = !this.#liveness.after[index]![k]!;
       if (effects.flagsMaybe && !emitter.flagsDead) emitter.canonicalize();
       lower(emitter, instruction);
       add(dirty, effects);
@@ -317,10 +332,52 @@ export class RegionCompiler {
       restore();
       this.#edge(index, end.notTaken, 'followNotTaken', dirty);
     } else if (end.kind === 'indirect' && terminator?.kind === 'indirect') {
-      this.#flushState(dirty);
       terminator.target.push(this.#code);
-      this.#code.returnCall(this.#exits.jumpIndirect);
+      this.#code.set(this.#target);
+      if (end.isNear) this.#tryEntries();
+      this.#flushState(dirty);
+      this.#code.get(this.#target).returnCall(this.#exits.jumpIndirect);
     }
+  }
+
+  /** Stays in the region when the target is one of its entries: same linear page, known to the jump cache, same function. */
+  #tryEntries(): void {
+    const code = this.#code;
+    const cache = ENGINE.jumpCache + (this.#tlb === ENGINE.tlb + TLB_VIEW.user * 2 * TLB_TABLE ? JUMP_TABLE : 0);
+    const known = code.local(I32);
+    code.get(this.#target).i64(-4096n).op('i64_and').get(this.#locals.page).op('i64_eq').if();
+    code.get(this.#target).op('i32_wrap_i64').i32(JUMP_HASH).op('i32_mul').i32(JUMP_SHIFT).op('i32_shr_u').i32(4).op('i32_shl').tee(known);
+    code.load('i64_load', cache).get(this.#target).op('i64_eq').get(this.#locals.budget).i32(0).op('i32_ge_s').op('i32_and').if();
+    code
+      .get(known)
+      .load('i32_load', cache + 8)
+      .tee(known)
+      .load('i32_load', R.handler)
+      .get(this.#self)
+      .op('i32_eq')
+      .if();
+    const restore = this.#emitter.saveFlags();
+    this.#bringFlags(this.#entriesLive());
+    code.get(known).load('i32_load16_u', PROFILE.entry).set(this.#entry).br(this.#loops.get(this.#graph.dispatch)!);
+    restore();
+    code.end().end().end();
+    code.free(known, I32);
+  }
+
+  /** Flags that some entry needs. */
+  #entriesLive(): Live {
+    let [read, seen] = [0, 0];
+    for (const entry of this.#graph.entries) {
+      const live = this.#liveness.atStart[entry]!;
+      read |= live.read;
+      seen |= live.seen;
+    }
+    // One that wants canonical flags and one that wants a kind: canonical ones are of kind 0.
+    if (read !== 0) {
+      this.#emitter.materialize(FLAGS.all);
+      this.#code.i32(0).set(this.#locals.kind);
+    }
+    return { read, seen };
   }
 
   #edge(from: number, offset: number, follow: 'followTaken' | 'followNotTaken', dirty: Dirty): void {
@@ -341,9 +398,7 @@ export class RegionCompiler {
   }
 }
 
-function bits(count: number): number[] {
-  return Array.from({ length: count }, (_, i) => i);
-}
+const REGISTERS = Array.from({ length: 16 }, (_, i) => i);
 
 function add(dirty: Dirty, effects: { gprWritten: number; xmmWritten: number; flagsWritten: number; flagsMaybe: boolean }): void {
   dirty.gpr |= effects.gprWritten;

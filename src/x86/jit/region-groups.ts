@@ -16,38 +16,56 @@ export interface RegionGroup {
  * @param find the block at an offset, if it was ever executed
  */
 export function groupBlocks(seeds: readonly number[], find: (offset: number) => RegionBlock | undefined): RegionGroup[] {
-  const groups: RegionGroup[] = [];
+  const groups = new Set<GrowingGroup>();
   /** Block offset -> group. */
-  const placed = new Map<number, RegionGroup>();
+  const placed = new Map<number, GrowingGroup>();
   for (const seed of seeds) {
     if (placed.has(seed)) continue;
-    let group = groups[groups.length - 1];
-    if (group === undefined || sizeOf(group) >= REGION_MAX) {
-      group = { blocks: [], entries: [] };
-      groups.push(group);
-    }
-    grow(group, seed, find, placed);
+    const group: GrowingGroup = { blocks: [], entries: [], size: 0 };
+    groups.add(group);
+    for (const met of grow(group, seed, find, placed)) if (met !== group) merge(group, met, groups, placed);
+  }
+  // What a computed jump goes to is not known, but it lies nearby.
+  for (const group of [...groups].filter((one) => one.blocks.some(hasComputedJump))) {
+    if (groups.has(group)) for (const other of [...groups]) if (other !== group) merge(group, other, groups, placed);
   }
   for (const group of groups) group.entries.push(...entriesOf(group, seeds, groups));
-  return groups.filter((group) => group.entries.length > 0);
+  return [...groups].filter((group) => group.entries.length > 0);
 }
 
-function sizeOf(group: RegionGroup): number {
-  return group.blocks.reduce((sum, block) => sum + block.effects.length, 0);
+interface GrowingGroup extends RegionGroup {
+  size: number;
 }
 
-function grow(group: RegionGroup, seed: number, find: (offset: number) => RegionBlock | undefined, placed: Map<number, RegionGroup>): void {
+function hasComputedJump({ end }: RegionBlock): boolean {
+  return end.kind === 'indirect' && end.isJump;
+}
+
+/** Adds what can be reached from a block. @returns other groups that were met */
+function grow(group: GrowingGroup, seed: number, find: (offset: number) => RegionBlock | undefined, placed: Map<number, GrowingGroup>): Set<GrowingGroup> {
+  const met = new Set<GrowingGroup>();
   const queue = [seed];
-  let size = sizeOf(group);
   for (let offset = queue.shift(); offset !== undefined; offset = queue.shift()) {
-    if (placed.has(offset) || offset < 0 || offset >= 4096 || size >= REGION_MAX) continue;
+    const other = placed.get(offset);
+    if (other !== undefined) met.add(other);
+    if (other !== undefined || offset < 0 || offset >= 4096 || group.size >= REGION_MAX) continue;
     const block = find(offset);
     if (block === undefined || block.effects.length === 0) continue; // the interpreter's
     placed.set(offset, group);
     group.blocks.push(block);
-    size += block.effects.length;
+    group.size += block.effects.length;
     queue.push(...targetsOf(block), ...returnSites(block));
   }
+  return met;
+}
+
+/** Puts another group into this one, if both together are not too large. */
+function merge(group: GrowingGroup, other: GrowingGroup, groups: Set<GrowingGroup>, placed: Map<number, GrowingGroup>): void {
+  if (group.size + other.size > REGION_MAX) return;
+  for (const block of other.blocks) placed.set(block.layout.offset, group);
+  group.blocks.push(...other.blocks);
+  group.size += other.size;
+  groups.delete(other);
 }
 
 /** Where a block goes on directly. */
@@ -62,7 +80,7 @@ function returnSites({ end, layout }: RegionBlock): number[] {
 }
 
 /** Seeds, return sites, and what other groups branch to. */
-function entriesOf(group: RegionGroup, seeds: readonly number[], groups: readonly RegionGroup[]): number[] {
+function entriesOf(group: RegionGroup, seeds: readonly number[], groups: Iterable<RegionGroup>): number[] {
   const wanted = new Set(seeds);
   for (const other of groups) {
     for (const block of other.blocks) {
