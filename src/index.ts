@@ -4,7 +4,7 @@
  * @module krun
  */
 export { createLogWriter, type Log, type LogLevel, type LogWriterOptions } from './api/log.ts';
-export { type Attachment, attachConsole, type Descriptors } from './api/attach.ts';
+export { type Attachment, attachConsole, attachPort, type Descriptors } from './api/attach.ts';
 export { ConsoleHandle } from './api/console-handle.ts';
 export { type Check, type Diagnosis, diagnose } from './api/diagnosis.ts';
 export { KrunError, type Stage } from './api/errors.ts';
@@ -24,6 +24,9 @@ export type {
   MachineOptions,
   NetworkOptions,
   OverlayOptions,
+  PortConsoleOptions,
+  PortOptions,
+  SerialOptions,
   ShareOptions,
   StreamKind,
   DiskOptions,
@@ -33,6 +36,7 @@ export type {
   VsockPortOptions,
 } from './api/options.ts';
 export { OutputStream } from './api/output-stream.ts';
+export { PortHandle } from './api/port-handle.ts';
 export { VsockListener } from './api/vsock-handle.ts';
 export { VsockStream } from './api/vsock-stream.ts';
 export { type Exit, type ExitReason, exitStatus } from './api/vm-exit.ts';

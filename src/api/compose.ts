@@ -1,6 +1,6 @@
 import { type Log, silentLog } from '../base/log.ts';
 import type { MachineSpec } from '../config/spec.ts';
-import type { ConsoleLink, OpenConsole } from '../host/console-backend.ts';
+import type { ConsoleLink, OpenStreams } from '../host/console-backend.ts';
 import type { ServicePorts } from '../host/vsock/service-ports.ts';
 import type { Hypervisor, Vm } from '../hypervisor/contract.ts';
 import { assemble } from '../machine/assemble.ts';
@@ -24,7 +24,8 @@ export interface Surroundings {
 /** A machine that is ready to run. The kernel's file is not kept. */
 export interface Composed {
   readonly machine: Machine;
-  readonly consoles: readonly OpenConsole[];
+  /** Consoles, then serial ports. */
+  readonly consoles: readonly OpenStreams[];
   /** Absent: the machine has no vsock device. */
   readonly vsockPorts?: ServicePorts;
   /** As `uname -r` prints it. */
@@ -44,10 +45,14 @@ export async function compose(
     const vm = await atStage('engine', () => hypervisor.createVm(config));
     resources.balloon.attach(vm.memory);
     const machine = await atStage('assemble', () => assembleOrClose(spec, vm, resources));
-    const { openConsoles: consoles, openVsock, kernelRelease, close } = resources;
+    const { openConsoles, openSerials, openVsock, kernelRelease, close } = resources;
+    openSerials.forEach((serial, index) => {
+      const uart = machine.serials[index];
+      if (uart !== undefined) serial.join(uart);
+    });
     return {
       machine,
-      consoles,
+      consoles: [...openConsoles, ...openSerials],
       ...(openVsock !== undefined && { vsockPorts: openVsock.ports }),
       kernelRelease,
       close: () => {

@@ -3,7 +3,7 @@ import type { ConsoleOptions, MachineOptions } from '../config/options.ts';
 import { kindOfDescriptor } from '../host/descriptors.ts';
 import { changeIdentity } from '../host/identity.ts';
 import { findFirmware } from '../host/kernel/provider.ts';
-import { attachConsole, type Descriptors } from './attach.ts';
+import { type Attachment, attachConsole, attachPort, type Descriptors } from './attach.ts';
 import { type Stage, toKrunError } from './errors.ts';
 import { withOpenedDisks } from './opened-disks.ts';
 import { MicroVm } from './micro-vm.ts';
@@ -13,9 +13,17 @@ import { exitStatus } from './vm-exit.ts';
 export interface EnterOptions {
   readonly uid: number | undefined;
   readonly gid: number | undefined;
-  /** Descriptors of each console, in order of the consoles. */
-  readonly descriptors: readonly Descriptors[];
+  /** Descriptors of each console, in order of the consoles; of each port, where it consists of ports. */
+  readonly descriptors: readonly (Descriptors | readonly PortDescriptors[])[];
+  /** Descriptors of each serial port. */
+  readonly serials: readonly PortDescriptors[];
   readonly log: Log;
+}
+
+/** Descriptors of this process that take the place of a port's directions; a negative one is left out. */
+export interface PortDescriptors {
+  readonly input: number;
+  readonly output: number;
 }
 
 /** Why a machine was not entered. */
@@ -33,7 +41,7 @@ export interface EnterFailure {
  */
 export async function enterMachine(
   options: MachineOptions,
-  { uid, gid, descriptors, log }: EnterOptions,
+  { uid, gid, descriptors, serials, log }: EnterOptions,
 ): Promise<EnterFailure> {
   try {
     const { path } = await findFirmware({ firmware: options.kernel?.firmware });
@@ -47,7 +55,7 @@ export async function enterMachine(
       kernel: { ...options.kernel, firmware: path },
       log,
     });
-    process.exit(await live(vm, descriptors));
+    process.exit(await live(vm, { descriptors, serials }));
   } catch (error) {
     const { stage, message } = toKrunError(error, 'kernel');
     log('error', message);
@@ -57,8 +65,11 @@ export async function enterMachine(
 }
 
 /** The implicit console takes the shape of the descriptors it is joined to. */
-function onDescriptors({ console }: MachineOptions, [first]: readonly Descriptors[]): { console?: ConsoleOptions } {
-  if (console === false || console?.outputFile !== undefined || first === undefined) return {};
+function onDescriptors(
+  { console }: MachineOptions,
+  [first]: EnterOptions['descriptors'],
+): { console?: ConsoleOptions } {
+  if (console === false || console?.outputFile !== undefined || first === undefined || !isStreams(first)) return {};
   const [input, output, error] = first;
   return {
     console: {
@@ -70,8 +81,21 @@ function onDescriptors({ console }: MachineOptions, [first]: readonly Descriptor
   };
 }
 
-async function live(vm: MicroVm, descriptors: readonly Descriptors[]): Promise<number> {
-  const attachments = vm.consoles.map((console, index) => attachConsole(console, descriptors[index] ?? [-1, -1, -1]));
+function isStreams(descriptors: Descriptors | readonly PortDescriptors[]): descriptors is Descriptors {
+  return typeof descriptors[0] === 'number';
+}
+
+function attachAll(vm: MicroVm, { descriptors, serials }: Pick<EnterOptions, 'descriptors' | 'serials'>): Attachment[] {
+  const consoles = vm.consoles.flatMap((console, index) => {
+    const own = descriptors[index] ?? [];
+    if (isStreams(own)) return attachConsole(console, own);
+    return console.ports.map((port, number) => attachPort(port, own[number] ?? {}));
+  });
+  return [...consoles, ...vm.serials.map((serial, index) => attachPort(serial, serials[index] ?? {}))];
+}
+
+async function live(vm: MicroVm, joined: Pick<EnterOptions, 'descriptors' | 'serials'>): Promise<number> {
+  const attachments = attachAll(vm, joined);
   // Without a terminal of ours the host's own still makes signals of Ctrl-C: the guest gets them as the character.
   process.on('SIGINT', () => vm.consoles[0]?.interrupt());
   const exit = await vm.exited;

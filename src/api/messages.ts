@@ -1,21 +1,19 @@
 import type { LogLevel } from '../base/log.ts';
+import type { InputName, OutputName, WindowSpec } from '../config/spec.ts';
 import type { FromStreams, ToStreams } from '../host/vsock/user-streams.ts';
 import { KrunError, type Stage } from './errors.ts';
 import type { ExitReason } from './vm-exit.ts';
 
-/** Streams of one console from the guest; `log` is what the console itself prints where it is no terminal. */
-export type ConsoleStream = 'stdout' | 'stderr' | 'log';
-
 /** Bytes of one output stream that may be under way or unread before the guest has to wait. */
 export const OUTPUT_WINDOW = 256 * 1024;
 
-/** From the user's thread to the VM's. */
+/** From the user's thread to the VM's. Serial ports are numbered behind the consoles. */
 export type ToVm =
-  | { readonly type: 'consumed'; readonly console: number; readonly stream: ConsoleStream; readonly bytes: number }
-  | { readonly type: 'stdin'; readonly console: number; readonly chunk: Uint8Array }
-  | { readonly type: 'stdin-end'; readonly console: number }
+  | { readonly type: 'consumed'; readonly console: number; readonly stream: OutputName; readonly bytes: number }
+  | { readonly type: 'input'; readonly console: number; readonly stream: InputName; readonly chunk: Uint8Array }
+  | { readonly type: 'input-end'; readonly console: number; readonly stream: InputName }
   | { readonly type: 'interrupt'; readonly console: number } // the terminal's interrupt character
-  | { readonly type: 'resize'; readonly console: number; readonly columns: number; readonly rows: number }
+  | ({ readonly type: 'resize'; readonly console: number; readonly port: number } & WindowSpec)
   | { readonly type: 'vsock'; readonly message: ToStreams }
   | { readonly type: 'stop' };
 
@@ -23,8 +21,8 @@ export type ToVm =
 export type FromVm =
   | { readonly type: 'progress'; readonly progress: KernelProgress }
   | ({ readonly type: 'started' } & StartedInfo)
-  | { readonly type: 'output'; readonly console: number; readonly stream: ConsoleStream; readonly chunk: Uint8Array }
-  | { readonly type: 'stdin-taken'; readonly console: number; readonly bytes: number }
+  | { readonly type: 'output'; readonly console: number; readonly stream: OutputName; readonly chunk: Uint8Array }
+  | { readonly type: 'input-taken'; readonly console: number; readonly stream: InputName; readonly bytes: number }
   | { readonly type: 'vsock'; readonly message: FromStreams }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string }
   | { readonly type: 'ended'; readonly result: VmResult }

@@ -93,8 +93,8 @@ test('input reaches the thread in order and its end, too', async () => {
   await vm.stdin.write('ab');
   vm.stdin.end();
   assert.deepEqual(thread.posted, [
-    { type: 'stdin', console: 0, chunk: bytes('ab') },
-    { type: 'stdin-end', console: 0 },
+    { type: 'input', console: 0, stream: 'stdin', chunk: bytes('ab') },
+    { type: 'input-end', console: 0, stream: 'stdin' },
   ]);
   thread.end(EXITED);
 });

@@ -15,6 +15,7 @@ import {
   type VmResult,
 } from './messages.ts';
 import type { OutputStream } from './output-stream.ts';
+import { PortHandle } from './port-handle.ts';
 import type { Exit, ExitReason } from './vm-exit.ts';
 import { type StartThread, startWorker, type VmThread } from './vm-thread.ts';
 import { VsockHandle, type VsockListener } from './vsock-handle.ts';
@@ -49,6 +50,10 @@ export interface MicroVmOptions extends MachineOptions {
 export class MicroVm implements AsyncDisposable {
   /** The consoles in order of their devices; the first one carries the command's streams. */
   readonly consoles: readonly ConsoleHandle[];
+  /** All ports of consoles that have a name, by that name; of equal names the first. */
+  readonly ports: ReadonlyMap<string, PortHandle>;
+  /** The serial ports: ttyS0 and on. */
+  readonly serials: readonly PortHandle[];
   /** How the VM ended; never rejects. Output may still be waiting in the streams. */
   readonly exited: Promise<Exit>;
   readonly #first: ConsoleHandle;
@@ -92,7 +97,9 @@ export class MicroVm implements AsyncDisposable {
       this.#settleGone = resolve;
     });
     const post = (message: ToVm): void => this.#post(message);
-    this.consoles = consoleKinds(options).map((kind, index) => new ConsoleHandle(index, kind === 'terminal', post));
+    this.consoles = spec.consoles.map((console, index) => new ConsoleHandle(index, console, post));
+    this.serials = spec.serials.map((_, index) => serialPort(index, spec.consoles.length + index, post));
+    this.ports = namedPorts(this.consoles);
     this.#first = this.consoles[0] ?? endedConsole();
     this.#vsock = new VsockHandle((message) => post({ type: 'vsock', message }));
     this.#thread = startThread(spec, {
@@ -160,10 +167,8 @@ export class MicroVm implements AsyncDisposable {
   /** Stops the VM if it runs and frees all it held; safe to call again. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
-    for (const { stdout, stderr } of this.consoles) {
-      stdout.discard();
-      stderr.discard();
-    }
+    for (const console of this.consoles) console.discard();
+    for (const { output } of this.serials) output.discard();
   }
 
   #post(message: Parameters<VmThread['post']>[0]): void {
@@ -188,8 +193,8 @@ export class MicroVm implements AsyncDisposable {
         return this.#started(message);
       case 'output':
         return this.#output(message);
-      case 'stdin-taken':
-        return this.consoles[message.console]?.stdin.taken(message.bytes);
+      case 'input-taken':
+        return this.#inputTaken(message);
       case 'vsock':
         return this.#vsock.receive(message.message);
       case 'log':
@@ -212,7 +217,18 @@ export class MicroVm implements AsyncDisposable {
     const handle = this.consoles[console];
     if (stream === 'log' || handle?.isTerminal) this.#tail.push(chunk);
     if (stream === 'log') this.#post({ type: 'consumed', console, stream, bytes: chunk.length });
-    else handle?.[stream].push(chunk);
+    else if (handle !== undefined) handle.push(stream, chunk);
+    else this.#serial(console)?.output.push(chunk);
+  }
+
+  #inputTaken({ console, stream, bytes }: Extract<FromVm, { type: 'input-taken' }>): void {
+    const handle = this.consoles[console];
+    if (handle !== undefined) handle.taken(stream, bytes);
+    else this.#serial(console)?.input.taken(bytes);
+  }
+
+  #serial(console: number): PortHandle | undefined {
+    return this.serials[console - this.consoles.length];
   }
 
   #threadGone(error: Error | undefined): void {
@@ -237,6 +253,7 @@ export class MicroVm implements AsyncDisposable {
     clearTimeout(this.#timer);
     this.#options.signal?.removeEventListener('abort', this.#abort);
     for (const console of this.consoles) console.end();
+    for (const serial of this.serials) serial.end();
     this.#vsock.end();
     const failure = error ?? (result.reason === 'failed' ? machineFailure(result) : undefined);
     // What we asked for wins over how the machine then ended, except when the command was quicker.
@@ -259,15 +276,21 @@ export class MicroVm implements AsyncDisposable {
   }
 }
 
-/** Whether each console is a terminal, as the options say; the machine's ports follow from the same options. */
-function consoleKinds({ console, extraConsoles = [] }: MachineOptions): ('terminal' | 'ports')[] {
-  const all = console === false ? extraConsoles : [console ?? {}, ...extraConsoles];
-  return all.map(({ input, output }) => (input === 'terminal' || output === 'terminal' ? 'terminal' : 'ports'));
+function namedPorts(consoles: readonly ConsoleHandle[]): Map<string, PortHandle> {
+  const named = new Map<string, PortHandle>();
+  for (const port of consoles.flatMap(({ ports }) => ports)) {
+    if (port.name !== '' && !named.has(port.name)) named.set(port.name, port);
+  }
+  return named;
+}
+
+function serialPort(index: number, console: number, post: (message: ToVm) => void): PortHandle {
+  return new PortHandle(`ttyS${index}`, true, { console, port: 0, input: 'stdin', output: 'stdout' }, post);
 }
 
 /** Stands in where a machine has no console. */
 function endedConsole(): ConsoleHandle {
-  const handle = new ConsoleHandle(0, false, () => {});
+  const handle = new ConsoleHandle(0, { ports: [] }, () => {});
   handle.end();
   return handle;
 }

@@ -6,6 +6,7 @@ import { type ConsoleLink, type OpenConsole, openConsole } from '../host/console
 import { type OpenDisk, openDisk } from '../host/disk/open-disk.ts';
 import { hostEntropy } from '../host/entropy.ts';
 import { findFirmware } from '../host/kernel/provider.ts';
+import { type OpenSerial, openSerial } from '../host/serial-backend.ts';
 import { HostMemoryDiscarder } from '../host/memory-discarder.ts';
 import { mountPoints, openShare } from '../host/shares.ts';
 import { type OpenVsock, openVsock } from '../host/vsock/open-vsock.ts';
@@ -28,6 +29,7 @@ export interface ResourceOptions {
 export interface Resources extends MachineResources {
   readonly balloon: HostMemoryDiscarder;
   readonly openConsoles: readonly OpenConsole[];
+  readonly openSerials: readonly OpenSerial[];
   readonly openVsock: OpenVsock | undefined;
   /** As `uname -r` prints it. */
   readonly kernelRelease: string;
@@ -51,6 +53,7 @@ export async function openResources(spec: MachineSpec, options: ResourceOptions)
     const disks = await atStage('resources', () => openDisks(spec, log, closers));
     const shares = await atStage('resources', () => openShares(spec, closers));
     const consoles = await atStage('resources', () => openConsoles(spec, wire, closers));
+    const serials = await atStage('resources', () => openSerials(spec, wire, closers));
     const vsock = await atStage('resources', () => openSockets(spec, closers));
     return {
       kernel: { bytes: firmware.image, loadAddress: firmware.loadAddress, entry: firmware.entryAddress },
@@ -61,6 +64,8 @@ export async function openResources(spec: MachineSpec, options: ResourceOptions)
       balloon: new HostMemoryDiscarder(),
       consoles: consoles.map(({ backend }) => backend),
       openConsoles: consoles,
+      serials: serials.map(({ backend }) => backend),
+      openSerials: serials,
       openVsock: vsock,
       ...(vsock !== undefined && { vsock: vsock.backend }),
       shares,
@@ -113,6 +118,18 @@ function openConsoles(
 ): OpenConsole[] {
   return spec.consoles.map((console, index) => {
     const opened = openConsole(console, wire(index));
+    closers.push(() => opened.close());
+    return opened;
+  });
+}
+
+function openSerials(
+  { serials, consoles }: MachineSpec,
+  wire: (console: number) => ConsoleLink,
+  closers: (() => void)[],
+): OpenSerial[] {
+  return serials.map((serial, index) => {
+    const opened = openSerial(serial, wire(consoles.length + index));
     closers.push(() => opened.close());
     return opened;
   });

@@ -63,14 +63,14 @@ function receive(message: ToVm): void {
   switch (message.type) {
     case 'consumed':
       return console?.consumed(message.stream, message.bytes);
-    case 'stdin':
-      return console?.input(message.chunk);
-    case 'stdin-end':
-      return console?.inputEnd();
+    case 'input':
+      return console?.input(message.stream, message.chunk);
+    case 'input-end':
+      return console?.inputEnd(message.stream);
     case 'interrupt':
       return console?.interrupt();
     case 'resize':
-      return console?.resize(message.columns, message.rows);
+      return console?.resize(message.port, message.columns, message.rows);
   }
 }
 
@@ -78,7 +78,7 @@ function wire(console: number): ConsoleLink {
   return {
     window: OUTPUT_WINDOW,
     output: (stream, chunk) => post({ type: 'output', console, stream, chunk }, [chunk.buffer as ArrayBuffer]),
-    inputTaken: (bytes) => post({ type: 'stdin-taken', console, bytes }),
+    inputTaken: (stream, bytes) => post({ type: 'input-taken', console, stream, bytes }),
   };
 }
 

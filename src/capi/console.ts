@@ -1,7 +1,7 @@
 import { kindOfDescriptor } from '../api/descriptors.ts';
-import { type CString, int, text } from './arguments.ts';
-import { checking, withContext } from './contexts.ts';
-import { EINVAL } from './errno.ts';
+import { type CString, int, text, textOrNull } from './arguments.ts';
+import { checking, type Context, type PortConsole, withContext } from './contexts.ts';
+import { EINVAL, ENOTTY } from './errno.ts';
 
 /** The machine gets no console but those that are added. */
 export function krun_disable_implicit_console(ctx_id: number): number {
@@ -38,7 +38,55 @@ export function krun_add_virtio_console_default(
         kindOfDescriptor(output_fd),
         kindOfDescriptor(err_fd),
       ];
-      context.consoles.push({ input, output, error, descriptors });
+      context.consoles.push({ kind: 'default', options: { input, output, error }, descriptors });
+      return 0;
+    });
+  });
+}
+
+/** Adds a console without ports; returns its number among all that were added. One without ports at the start is -EINVAL there. */
+export function krun_add_virtio_console_multiport(ctx_id: number): number {
+  return withContext(ctx_id, ({ consoles }) => consoles.push({ kind: 'multiport', ports: [] }) - 1);
+}
+
+/** Adds a port that is a terminal of the guest's. -ENOTTY when the descriptor is none, -EINVAL when the console is none of ports. */
+export function krun_add_console_port_tty(ctx_id: number, console_id: number, name: CString, tty_fd: number): number {
+  return checking(() => {
+    const fd = int(tty_fd);
+    if (fd < 0) return -EINVAL;
+    const port = { name: textOrNull(name) ?? '', terminal: true, input: fd, output: fd };
+    if (kindOfDescriptor(fd) !== 'terminal') return -ENOTTY;
+    return withContext(ctx_id, (context) => addPort(context, console_id, port));
+  });
+}
+
+/** Adds a port of two descriptors; a negative one means that this direction is absent. */
+export function krun_add_console_port_inout(
+  ctx_id: number,
+  console_id: number,
+  name: CString,
+  input_fd: number,
+  output_fd: number,
+): number {
+  return checking(() => {
+    const port = { name: textOrNull(name) ?? '', terminal: false, input: int(input_fd), output: int(output_fd) };
+    return withContext(ctx_id, (context) => addPort(context, console_id, port));
+  });
+}
+
+function addPort({ consoles }: Context, console_id: number, port: PortConsole['ports'][number]): number {
+  const console = consoles[console_id];
+  if (console?.kind !== 'multiport') return -EINVAL;
+  console.ports.push(port);
+  return 0;
+}
+
+/** Adds a serial port, the first one at 0x3f8; a negative descriptor means that this direction is absent. */
+export function krun_add_serial_console_default(ctx_id: number, input_fd: number, output_fd: number): number {
+  return checking(() => {
+    const serial = { input: int(input_fd), output: int(output_fd) };
+    return withContext(ctx_id, ({ serials }) => {
+      serials.push(serial);
       return 0;
     });
   });

@@ -19,6 +19,24 @@ export interface Share {
   readonly overlay: OverlayNode[];
 }
 
+/** A console on three descriptors. */
+export interface DefaultConsole {
+  readonly kind: 'default';
+  readonly options: ConsoleOptions;
+  readonly descriptors: readonly [number, number, number];
+}
+
+/** A console of ports that are added to it. */
+export interface PortConsole {
+  readonly kind: 'multiport';
+  readonly ports: {
+    readonly name: string;
+    readonly terminal: boolean;
+    readonly input: number;
+    readonly output: number;
+  }[];
+}
+
 /** What was said about the vsock device: nothing yet, that there is none, or its TSI flags. */
 export type VsockState = 'implicit' | 'disabled' | { readonly tsi: number };
 
@@ -41,7 +59,9 @@ export interface Context {
   rlimits: string[];
   implicitConsole: boolean;
   consoleOutput: string | undefined;
-  readonly consoles: (ConsoleOptions & { readonly descriptors: readonly [number, number, number] })[];
+  /** In call order; a console's number is its place. */
+  readonly consoles: (DefaultConsole | PortConsole)[];
+  readonly serials: { readonly input: number; readonly output: number }[];
   kernelConsole: string | undefined;
   vsock: VsockState;
   /** The last path for each port. */
@@ -74,6 +94,7 @@ export function createContext(): number {
     implicitConsole: true,
     consoleOutput: undefined,
     consoles: [],
+    serials: [],
     kernelConsole: undefined,
     vsock: 'implicit',
     vsockPorts: new Map(),

@@ -5,7 +5,11 @@
  */
 export type { CString } from './arguments.ts';
 export {
+  krun_add_console_port_inout,
+  krun_add_console_port_tty,
+  krun_add_serial_console_default,
   krun_add_virtio_console_default,
+  krun_add_virtio_console_multiport,
   krun_disable_implicit_console,
   krun_set_console_output,
   krun_set_kernel_console,

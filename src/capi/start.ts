@@ -1,5 +1,5 @@
 import { enterMachine } from '../api/enter.ts';
-import type { MachineOptions, ShareOptions } from '../config/options.ts';
+import type { ConsoleOptions, MachineOptions, PortConsoleOptions, ShareOptions } from '../config/options.ts';
 import { disksOf } from './disks.ts';
 import { type Context, removeContext } from './contexts.ts';
 import { EINVAL, ENOENT } from './errno.ts';
@@ -15,17 +15,20 @@ import { vsockOf } from './vsock.ts';
 export async function krun_start_enter(ctx_id: number): Promise<number> {
   const context = removeContext(ctx_id);
   if (context === undefined) return -ENOENT;
-  const { uid, gid, consoles, implicitConsole } = context;
+  const { uid, gid, consoles, serials, implicitConsole } = context;
   const implicit = implicitConsole ? [[0, 1, 2] as const] : [];
-  const descriptors = [...implicit, ...consoles.map((console) => console.descriptors)];
-  const { stage, errno } = await enterMachine(toOptions(context), { uid, gid, descriptors, log });
+  const descriptors = [
+    ...implicit,
+    ...consoles.map((console) => (console.kind === 'default' ? console.descriptors : console.ports)),
+  ];
+  const { stage, errno } = await enterMachine(toOptions(context), { uid, gid, descriptors, serials, log });
   if (errno !== undefined) return -errno;
   return stage === 'kernel' ? -ENOENT : -EINVAL;
 }
 
 /** What the functions collected, as options of the idiomatic interface. Exported for tests. */
 export function toOptions(context: Context): MachineOptions {
-  const { exec, consoles, consoleOutput, kernelConsole } = context;
+  const { exec, consoles, serials, consoleOutput, kernelConsole } = context;
   return {
     command: exec === undefined ? ['/bin/sh'] : [exec.path, ...exec.args],
     env: context.env ?? hostEnvironment(),
@@ -38,10 +41,19 @@ export function toOptions(context: Context): MachineOptions {
     ...(context.rootDisk && { rootDisk: context.rootDisk }),
     ...(!context.implicitConsole && { console: false as const }),
     ...(context.implicitConsole && consoleOutput !== undefined && { console: { outputFile: consoleOutput } }),
-    extraConsoles: consoles.map(({ descriptors: _, ...console }) => console),
+    extraConsoles: consoles.map(consoleOptions),
+    serials: serials.map(({ input, output }) => ({ input: input >= 0, output: output >= 0 })),
     ...vsockOf(context, { hasNet: false }),
     ...(kernelConsole !== undefined && { kernel: { console: kernelConsole } }),
   };
+}
+
+function consoleOptions(console: Context['consoles'][number]): ConsoleOptions | PortConsoleOptions {
+  if (console.kind === 'default') return console.options;
+  const ports = console.ports.map(({ name, terminal, input, output }) => {
+    return { name, terminal, input: input >= 0, output: output >= 0 };
+  });
+  return { ports };
 }
 
 function hostEnvironment(): string[] {

@@ -1,15 +1,26 @@
-import { checkArray, checkChoice, checkInteger, checkKeys, checkText, refuse } from './checks.ts';
-import type { ConsoleOptions, MachineOptions, StreamKind } from './options.ts';
+import { checkArray, checkChoice, checkKeys, checkText, refuse } from './checks.ts';
+import type { ConsoleOptions, MachineOptions, PortConsoleOptions, StreamKind } from './options.ts';
+import { resolveNamedPorts, resolvePorts } from './ports.ts';
 import type { ConsoleSpec, PortSpec } from './spec.ts';
+import { resolveSize } from './window.ts';
 
 const KINDS: readonly StreamKind[] = ['terminal', 'pipe', 'none'];
-const SIZE_MAX = 0xffff;
 
-/** All virtio-console devices in order: the command's, then the further ones. */
-export function resolveConsoles({ console, extraConsoles }: MachineOptions): ConsoleSpec[] {
+/** All virtio-console devices in order: the command's, the further ones, the one of the named ports. */
+export function resolveConsoles({ console, extraConsoles, ports }: MachineOptions): ConsoleSpec[] {
   const first = console === false ? [] : [resolveConsole(console ?? {}, 'console')];
   const further = checkArray('extraConsoles', extraConsoles);
-  return [...first, ...further.map((item, index) => resolveConsole(item, `extraConsoles[${index}]`))];
+  return [
+    ...first,
+    ...further.map((item, index) => resolveAny(item, `extraConsoles[${index}]`)),
+    ...resolveNamedPorts(ports),
+  ];
+}
+
+function resolveAny(options: ConsoleOptions | PortConsoleOptions, what: string): ConsoleSpec {
+  return typeof options === 'object' && options !== null && 'ports' in options
+    ? resolvePorts(options, what)
+    : resolveConsole(options, what);
 }
 
 /**
@@ -32,7 +43,7 @@ function resolveConsole(options: ConsoleOptions, what: string): ConsoleSpec {
   const isTerminal = [input, output, error].includes('terminal');
   return {
     ports,
-    ...(isTerminal && { terminal: resolveSize(options, what) }),
+    ...(isTerminal && { terminal: resolveSize(options.size, `${what}.size`) }),
     ...(logFile !== undefined && { logFile: checkText(`${what}.logFile`, logFile) }),
   };
 }
@@ -43,11 +54,4 @@ function intoFile(file: string, { input, output, error, logFile }: ConsoleOption
     refuse(what, 'outputFile takes the place of input, output, error and logFile');
   }
   return { ports: [{ name: '', input: 'none', output: 'log' }], logFile: file };
-}
-
-function resolveSize({ size }: ConsoleOptions, what: string): { columns: number; rows: number } {
-  return {
-    columns: checkInteger(`${what}.size.columns`, size?.columns ?? 80, 0, SIZE_MAX),
-    rows: checkInteger(`${what}.size.rows`, size?.rows ?? 24, 0, SIZE_MAX),
-  };
 }

@@ -32,7 +32,11 @@ export interface MachineOptions {
   /** The console of the command; false for none at all. */
   readonly console?: ConsoleOptions | false;
   /** Further consoles, in order of their devices. */
-  readonly extraConsoles?: readonly ConsoleOptions[];
+  readonly extraConsoles?: readonly (ConsoleOptions | PortConsoleOptions)[];
+  /** Channels between host and guest, known by name on both sides; together they are one more console device. */
+  readonly ports?: readonly (string | PortOptions)[];
+  /** Serial ports (16550 UARTs), which a kernel with a driver for them knows as ttyS0, ttyS1 and on; at most four. */
+  readonly serials?: readonly SerialOptions[];
   readonly kernel?: KernelOptions;
   /** What the guest's own TCP and UDP sockets reach, through the host's; default `none`. */
   readonly network?: 'none' | NetworkOptions;
@@ -114,6 +118,29 @@ export interface ConsoleOptions {
   readonly logFile?: string;
   /** A host file, created or truncated, that takes the place of all three streams; there is no input then. */
   readonly outputFile?: string;
+}
+
+/** A console device with nothing but ports of your own: `/dev/vport*` in the guest, or consoles (hvc). */
+export interface PortConsoleOptions {
+  readonly ports: readonly PortOptions[];
+}
+
+/** One port; both directions are there unless said otherwise. */
+export interface PortOptions {
+  /** What the guest reads in `/sys/class/virtio-ports/<port>/name`; default: none. */
+  readonly name?: string;
+  readonly input?: boolean;
+  readonly output?: boolean;
+  /** Makes the port a console of the guest, with a window of this size (true: 80 by 24). */
+  readonly terminal?: boolean | { readonly columns: number; readonly rows: number };
+}
+
+/** One serial port; both directions are there unless said otherwise. */
+export interface SerialOptions {
+  readonly input?: boolean;
+  readonly output?: boolean;
+  /** A host file, created or truncated, that receives a copy of what the guest sends. */
+  readonly logFile?: string;
 }
 
 /** `terminal`: the console itself; `pipe` (default): a port of its own; `none`: absent. */

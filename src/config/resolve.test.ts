@@ -35,6 +35,7 @@ test('a root and a command are enough; everything else has a default', () => {
         ],
       },
     ],
+    serials: [],
     vsock: { tsi: { inet: false, unix: false }, egress: { deny: [] }, ports: [], unixPorts: [] },
     workload: {
       command: ['/bin/x'],

@@ -3,6 +3,7 @@ import { checkChoice, checkInteger, checkKeys, checkText, checkWords, refuse } f
 import { resolveConsoles } from './consoles.ts';
 import { resolveDisks, resolveRootDisk, rootDiskShare } from './disks.ts';
 import { resolveVsock } from './network.ts';
+import { resolveSerials } from './ports.ts';
 import type { KernelOptions, MachineOptions } from './options.ts';
 import { ROOT_TAG, resolveShares } from './shares.ts';
 import type { KernelSpec, MachineSpec } from './spec.ts';
@@ -24,6 +25,8 @@ const KNOWN: readonly (keyof MachineOptions)[] = [
     'shares',
     'console',
     'extraConsoles',
+    'ports',
+    'serials',
     'kernel',
     'engine',
     'network',
@@ -57,6 +60,7 @@ export function resolveConfig(options: MachineOptions, others: readonly string[]
     disks: resolveDisks(options),
     ...(rootDisk !== undefined && { rootDisk }),
     consoles: resolveConsoles(options),
+    serials: resolveSerials(options),
     ...(vsock !== undefined && { vsock }),
     workload: resolveWorkload(options),
   };

@@ -12,6 +12,8 @@ export interface MachineSpec {
   readonly rootDisk?: RootDiskSpec;
   /** virtio-console devices, in device order. */
   readonly consoles: readonly ConsoleSpec[];
+  /** Serial ports, COM1 and on. */
+  readonly serials: readonly SerialSpec[];
   /** The socket device; absent: there is none. */
   readonly vsock?: VsockSpec;
   readonly workload: WorkloadSpec;
@@ -83,21 +85,43 @@ export interface RootDiskSpec {
   readonly options?: string;
 }
 
-/** Port 0 is the console itself. */
 export interface ConsoleSpec {
   readonly ports: readonly PortSpec[];
-  /** Initial terminal size; absent: the console is no terminal of the host. */
-  readonly terminal?: { readonly columns: number; readonly rows: number };
+  /** Whether all ports are the user's own; else port 0 is the console itself. */
+  readonly multiport?: true;
+  /** Initial size of port 0, when it is the console itself; absent: it is no terminal of the host. */
+  readonly terminal?: WindowSpec;
   /** Host file that receives a copy of what port 0 prints. */
   readonly logFile?: string;
 }
 
 export interface PortSpec {
-  /** Empty for the console itself. */
+  /** Empty: the guest sees none. */
   readonly name: string;
   /** `interrupt`: only Ctrl-C that the host types. */
-  readonly input: 'stdin' | 'interrupt' | 'none';
-  readonly output: 'stdout' | 'stderr' | 'log' | 'none';
+  readonly input: InputName | 'interrupt' | 'none';
+  readonly output: OutputName | 'none';
+  /** One of the user's own ports is a console of the guest, with a window of this size. */
+  readonly terminal?: WindowSpec;
+}
+
+/** Streams of one console or serial port; `port1` are those of its second port. */
+export type InputName = 'stdin' | PortStream;
+export type OutputName = 'stdout' | 'stderr' | 'log' | PortStream;
+export type PortStream = `port${number}`;
+
+/** Characters in a window. */
+export interface WindowSpec {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+/** A 16550 UART. */
+export interface SerialSpec {
+  readonly input: boolean;
+  readonly output: boolean;
+  /** Host file that receives a copy of what the guest sends. */
+  readonly logFile?: string;
 }
 
 /** The process the machine exists for: what the init program is told. */

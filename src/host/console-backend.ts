@@ -1,63 +1,73 @@
-import type { ConsoleSpec, PortSpec } from '../config/spec.ts';
+import type { ConsoleSpec, InputName, OutputName, PortSpec } from '../config/spec.ts';
 import type { ConsoleBackend, ConsolePort } from '../devices/virtio-console/backend.ts';
 import { InputChannel, LogFile, OutputChannel, RemoteTerminal } from './port-channels.ts';
 
-export type OutputStreamName = 'stdout' | 'stderr' | 'log';
-
-/** How a console's bytes reach the user's thread. */
+/** How the bytes of a console or serial port reach the user's thread. */
 export interface ConsoleLink {
   readonly window: number;
-  output(stream: OutputStreamName, chunk: Uint8Array): void;
-  inputTaken(bytes: number): void;
+  output(stream: OutputName, chunk: Uint8Array): void;
+  inputTaken(stream: InputName, bytes: number): void;
 }
 
-/** An open console: what the device gets, and what the user's thread may do to it. */
-export interface OpenConsole {
-  readonly backend: ConsoleBackend;
-  input(chunk: Uint8Array): void;
-  inputEnd(): void;
+/** What the user's thread may do to a console or serial port. */
+export interface OpenStreams {
+  input(stream: InputName, chunk: Uint8Array): void;
+  inputEnd(stream: InputName): void;
   interrupt(): void;
-  resize(columns: number, rows: number): void;
-  consumed(stream: OutputStreamName, bytes: number): void;
+  resize(port: number, columns: number, rows: number): void;
+  consumed(stream: OutputName, bytes: number): void;
   /** Lets everything out that the guest has written. */
   drain(): void;
   close(): void;
 }
 
-/** Makes the ports of one console and opens its log file. */
-export function openConsole({ ports, terminal, logFile }: ConsoleSpec, link: ConsoleLink): OpenConsole {
-  const file = logFile === undefined ? undefined : new LogFile(logFile);
-  const remote = terminal && new RemoteTerminal({ cols: terminal.columns, rows: terminal.rows });
-  const inputs = new Map<'stdin' | 'interrupt', InputChannel>();
-  const outputs = new Map<OutputStreamName, OutputChannel>();
+/** An open console: what the device gets, and the streams behind it. */
+export interface OpenConsole extends OpenStreams {
+  readonly backend: ConsoleBackend;
+}
 
-  const open = ({ name, input, output }: PortSpec, index: number): ConsolePort => {
-    const isConsole = index === 0;
-    const inputChannel = input === 'none' ? undefined : new InputChannel((bytes) => taken(input, bytes));
-    if (inputChannel !== undefined && input !== 'none') inputs.set(input, inputChannel);
-    const channel =
-      output === 'none' ? undefined : new OutputChannel(link.window, (chunk) => link.output(output, chunk));
-    if (channel !== undefined && output !== 'none') outputs.set(output, channel);
-    const portOutput = isConsole && channel !== undefined ? (file?.tee(channel) ?? channel) : channel;
-    return {
-      name,
-      console: isConsole,
-      ...(isConsole && remote !== undefined && { terminal: remote }),
-      ...(inputChannel !== undefined && { input: inputChannel }),
-      ...(portOutput !== undefined && { output: portOutput }),
-    };
+/** Makes the ports of one console and opens its log file. */
+export function openConsole(spec: ConsoleSpec, link: ConsoleLink): OpenConsole {
+  const file = spec.logFile === undefined ? undefined : new LogFile(spec.logFile);
+  const terminals = new Map<number, RemoteTerminal>();
+  const inputs = new Map<InputName | 'interrupt', InputChannel>();
+  const outputs = new Map<OutputName, OutputChannel>();
+
+  const openInput = (input: PortSpec['input']): InputChannel | undefined => {
+    if (input === 'none') return undefined;
+    // Interrupts are typed by us, not sent by the user as input to be acknowledged.
+    const channel = new InputChannel((bytes) => input !== 'interrupt' && link.inputTaken(input, bytes));
+    inputs.set(input, channel);
+    return channel;
   };
-  // Interrupts are typed by us, not sent by the user as input to be acknowledged.
-  const taken = (kind: 'stdin' | 'interrupt', bytes: number): void => {
-    if (kind === 'stdin') link.inputTaken(bytes);
+  const openOutput = (output: PortSpec['output']): OutputChannel | undefined => {
+    if (output === 'none') return undefined;
+    const channel = new OutputChannel(link.window, (chunk) => link.output(output, chunk));
+    outputs.set(output, channel);
+    return channel;
+  };
+  const openPort = (port: PortSpec, index: number): ConsolePort => {
+    const window = port.terminal ?? (index === 0 ? spec.terminal : undefined);
+    const terminal = window && new RemoteTerminal({ cols: window.columns, rows: window.rows });
+    if (terminal !== undefined) terminals.set(index, terminal);
+    const input = openInput(port.input);
+    const channel = openOutput(port.output);
+    const output = index === 0 && channel !== undefined ? (file?.tee(channel) ?? channel) : channel;
+    return {
+      name: port.name,
+      console: spec.multiport ? terminal !== undefined : index === 0,
+      ...(terminal !== undefined && { terminal }),
+      ...(input !== undefined && { input }),
+      ...(output !== undefined && { output }),
+    };
   };
 
   return {
-    backend: { ports: ports.map(open) },
-    input: (chunk) => inputs.get('stdin')?.push(chunk),
-    inputEnd: () => inputs.get('stdin')?.end(),
+    backend: { ports: spec.ports.map(openPort) },
+    input: (stream, chunk) => inputs.get(stream)?.push(chunk),
+    inputEnd: (stream) => inputs.get(stream)?.end(),
     interrupt: () => (inputs.get('interrupt') ?? inputs.get('stdin'))?.interrupt(),
-    resize: (cols, rows) => remote?.resize({ cols, rows }),
+    resize: (port, cols, rows) => terminals.get(port)?.resize({ cols, rows }),
     consumed: (stream, bytes) => outputs.get(stream)?.consumed(bytes),
     drain: () => {
       for (const output of outputs.values()) output.drain();

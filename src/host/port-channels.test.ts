@@ -97,7 +97,7 @@ test('a console of pipes has a log, an interrupt character and three ports', () 
     ['stdout', 'hello'],
   ]);
   const room = new Uint8Array(4);
-  console.input(bytes('in'));
+  console.input('stdin', bytes('in'));
   console.interrupt();
   assert.equal(stdin?.input?.read(room), 2);
   assert.equal(log?.input?.read(room), 1);
@@ -114,6 +114,6 @@ test('a terminal reports its size and later ones', () => {
   let changes = 0;
   terminal?.onResize(() => changes++);
   assert.deepEqual(terminal?.size(), { cols: 80, rows: 24 });
-  console.resize(100, 40);
+  console.resize(0, 100, 40);
   assert.deepEqual([terminal?.size(), changes], [{ cols: 100, rows: 40 }, 1]);
 });

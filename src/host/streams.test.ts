@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { test } from 'node:test';
 import { kindOfDescriptor } from './descriptors.ts';
-import { copyTo, openInput, openOutput } from './streams.ts';
+import { borrowInput, borrowOutput, copyTo } from './streams.ts';
 
 async function* chunks(...texts: string[]): AsyncGenerator<Uint8Array> {
   for (const text of texts) yield new TextEncoder().encode(text);
@@ -22,7 +22,7 @@ test('files are copied from descriptor to descriptor, and both stay open', async
   try {
     writeFileSync(join(folder, 'in'), 'content');
     const [input, output] = [openSync(join(folder, 'in'), 'r'), openSync(join(folder, 'out'), 'w')];
-    assert.equal(await copyTo(openInput(input), openOutput(output)), true);
+    assert.equal(await copyTo(borrowInput(input).stream, borrowOutput(output).stream), true);
     closeSync(input);
     closeSync(output);
     assert.equal(readFileSync(join(folder, 'out'), 'utf8'), 'content');

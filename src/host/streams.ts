@@ -1,25 +1,41 @@
-import { createReadStream, createWriteStream, fstatSync } from 'node:fs';
-import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
-import { isatty, ReadStream, WriteStream } from 'node:tty';
+import { borrow, type Borrowed } from './borrowed-streams.ts';
 
 /** A stream that reads a descriptor without ever blocking a thread, whatever is behind it. */
-export function openInput(fd: number): Readable {
-  if (fd === 0) return process.stdin;
-  if (isatty(fd)) return new ReadStream(fd);
-  const stat = fstatSync(fd);
-  if (stat.isFIFO() || stat.isSocket()) return new Socket({ fd, readable: true, writable: false });
-  return createReadStream('', { fd, autoClose: false });
+export function borrowInput(fd: number): Borrowed<Readable> {
+  if (fd === 0) return { stream: process.stdin, fd, release: () => void process.stdin.pause() };
+  return borrow(fd, 'read') as Borrowed<Readable>;
 }
 
 /** A stream that writes a descriptor, likewise. */
-export function openOutput(fd: number): Writable {
-  if (fd === 1) return process.stdout;
-  if (fd === 2) return process.stderr;
-  if (isatty(fd)) return new WriteStream(fd);
-  const stat = fstatSync(fd);
-  if (stat.isFIFO() || stat.isSocket()) return new Socket({ fd, readable: false, writable: true });
-  return createWriteStream('', { fd, autoClose: false });
+export function borrowOutput(fd: number): Borrowed<Writable> {
+  if (fd === 1) return { stream: process.stdout, fd, release: () => {} };
+  if (fd === 2) return { stream: process.stderr, fd, release: () => {} };
+  return borrow(fd, 'write') as Borrowed<Writable>;
+}
+
+/**
+ * Hands what a stream reads to a sink, at the sink's pace. An end or an error of the stream ends the sink.
+ *
+ * @returns what stops that, without an end
+ */
+export function copyFrom(stream: Readable, sink: { write(chunk: Uint8Array): Promise<void>; end(): void }): () => void {
+  let stopped = false;
+  const onEnd = (): void => {
+    if (!stopped) sink.end();
+  };
+  const onData = (chunk: Uint8Array): void => {
+    stream.pause();
+    sink.write(chunk).then(() => {
+      if (!stopped) stream.resume();
+    }, onEnd);
+  };
+  stream.on('data', onData).on('end', onEnd).on('error', onEnd);
+  return () => {
+    stopped = true;
+    stream.off('data', onData).off('end', onEnd);
+    stream.pause();
+  };
 }
 
 /**

@@ -21,8 +21,15 @@ export function onTerminalResize(stream: Readable | Writable, changed: (size: Te
     const size = terminalSize(stream);
     if (size !== undefined) changed(size);
   };
+  // Node tells its own streams of a new size, and lets others be asked.
+  const ask = (): void => (stream as { _refreshSize?(): void })._refreshSize?.();
+  const asks = stream instanceof WriteStream && stream !== process.stdout && stream !== process.stderr;
   stream.on('resize', listener);
-  return () => void stream.off('resize', listener);
+  if (asks) process.on('SIGWINCH', ask);
+  return () => {
+    stream.off('resize', listener);
+    process.off('SIGWINCH', ask);
+  };
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Log } from '../base/log.ts';
 import type { IrqLine } from '../bus/bus.ts';
 import { virtioBalloon } from '../devices/virtio-balloon/index.ts';
 import { virtioBlk } from '../devices/virtio-blk/index.ts';
-import { virtioConsole } from '../devices/virtio-console/index.ts';
+import { type ConsoleBackend, type ConsoleTurn, consoleTurns, virtioConsole } from '../devices/virtio-console/index.ts';
 import { virtioFs } from '../devices/virtio-fs/index.ts';
 import { virtioRng } from '../devices/virtio-rng/index.ts';
 import { type VsockBackend, virtioVsock } from '../devices/virtio-vsock/index.ts';
@@ -43,10 +43,11 @@ export interface Watchers {
  * stand between balloon and rng; gpu and input between consoles and shares; block, vsock and net at the end.
  */
 export function deviceTable(resources: MachineResources, { consoles, phases, onExitCode }: Watchers): DeviceRow[] {
+  const turns = consoleTurns(resources.consoles);
   return [
     row('balloon', virtioBalloon, resources.balloon),
     row('rng', virtioRng, resources.entropy),
-    ...resources.consoles.map((backend, index) => row(`hvc${index}`, virtioConsole, consoles.wrap(backend))),
+    ...resources.consoles.map((backend, index) => consoleRow(index, consoles.wrap(backend), turns[index])),
     ...resources.shares.map((share, index) =>
       row(
         `fs${index}`,
@@ -57,6 +58,10 @@ export function deviceTable(resources: MachineResources, { consoles, phases, onE
     ...(resources.disks ?? []).map((backend, index) => row(`vd${index}`, virtioBlk, backend)),
     ...(resources.vsock === undefined ? [] : [vsockRow(resources.vsock)]),
   ];
+}
+
+function consoleRow(index: number, backend: ConsoleBackend, turn: ConsoleTurn | undefined): DeviceRow {
+  return row(`hvc${index}`, virtioConsole, turn === undefined ? backend : { ...backend, turn });
 }
 
 /** The words make the guest's kernel hand its sockets to the host. */

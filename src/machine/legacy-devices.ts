@@ -33,7 +33,7 @@ export class LegacyDevices {
     this.serials = COM_PORTS.flatMap(({ base, irq }, index) => {
       const backend = serials[index];
       if (index === 0 && backend === undefined) return [];
-      const uart = new Uart(vm.irqLine(irq), backend ?? { write() {} });
+      const uart = new Uart(vm.irqLine(irq), backend ?? { write: () => true });
       ports.attach(base, UART_PORT_COUNT, uart);
       return [uart];
     });

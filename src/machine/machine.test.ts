@@ -192,7 +192,7 @@ test('COM1 sends what the guest writes to its backend', async () => {
     io.portWrite(0x3f8, 1, 0x41);
     return { reason: 'halted' };
   });
-  await assemble(spec, vm, resources({ serials: [{ write: (byte) => sent.push(byte) }] })).run();
+  await assemble(spec, vm, resources({ serials: [{ write: (byte) => sent.push(byte) > 0 }] })).run();
   assert.deepEqual(sent, [0x41]);
 });
 

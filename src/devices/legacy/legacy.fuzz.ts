@@ -17,7 +17,7 @@ export function run(seed: number, iterations: number): LegacyFuzzReport {
   const random = new Random(seed);
   const report = { resets: 0, sent: 0, interrupts: 0 };
   const irq = { pulse: () => void report.interrupts++, set: () => void report.interrupts++ };
-  const uart = new Uart(irq, { write: () => void report.sent++ });
+  const uart = new Uart(irq, { write: () => !random.oneIn(4) && ++report.sent > 0 });
   const clock = { nowNs: () => 0, wallMs: () => random.u32() * 1000 };
   const devices: { readonly device: BusDevice; readonly length: number }[] = [
     { device: new Cmos({ clock, memory: { lowBytes: 2 ** 31, highBytes: 2 ** 40 } }), length: 8 },
@@ -32,6 +32,7 @@ export function run(seed: number, iterations: number): LegacyFuzzReport {
     if (random.oneIn(2)) device.write(offset, size, random.below(values));
     else check(device.read(offset, size), values);
     if (random.oneIn(20)) uart.receive(random.bytes(random.below(100)));
+    if (random.oneIn(4)) uart.resume();
   }
   return report;
 }

@@ -117,13 +117,13 @@ test('a restored keyboard controller waits for the same data byte', () => {
   assert.equal(other.read(0, 1), 0x42);
 });
 
-function serial() {
+function serial(line = { takes: Number.POSITIVE_INFINITY }) {
   const sent: number[] = [];
   const edges: boolean[] = [];
   let room = 0;
   const uart = new Uart(
     { pulse: () => {}, set: (level) => edges.push(level) },
-    { write: (byte) => sent.push(byte), onRoom: () => room++ },
+    { write: (byte) => sent.length < line.takes && sent.push(byte) > 0, onRoom: () => room++ },
   );
   return { uart, sent, edges, rooms: () => room };
 }
@@ -199,4 +199,23 @@ test('a restored UART has the same bytes waiting', () => {
   other.uart.restore(structuredClone(uart.save()));
   assert.deepEqual(other.edges, [true]);
   assert.deepEqual([other.uart.read(0, 1), other.uart.read(0, 1)], [7, 8]);
+});
+
+test('while the line takes nothing the transmitter is busy, holds one byte and interrupts when that is gone', () => {
+  const line = { takes: 1 };
+  const { uart, sent, edges } = serial(line);
+  uart.write(0, 1, 0x41);
+  uart.write(0, 1, 0x42);
+  assert.equal(uart.read(5, 1), 0x00);
+  uart.write(0, 1, 0x43); // an overrun: a driver asks first
+  uart.write(1, 1, 0x02);
+  uart.resume();
+  assert.deepEqual([sent, edges], [[0x41], []]);
+  const other = serial();
+  other.uart.restore(structuredClone(uart.save()));
+  assert.deepEqual([other.sent, other.uart.read(5, 1)], [[0x42], 0x60]);
+  line.takes = 9;
+  uart.resume();
+  uart.resume();
+  assert.deepEqual([sent, edges, uart.read(5, 1)], [[0x41, 0x42], [true], 0x60]);
 });

@@ -48,8 +48,8 @@ const FIFO_BYTES = 64;
 
 /** Where a serial port's bytes go, and how it asks for more. */
 export interface SerialBackend {
-  /** One byte the guest sent. */
-  write(byte: number): void;
+  /** One byte the guest sent. @returns false: not now; the transmitter holds it and offers it again at `resume` */
+  write(byte: number): boolean;
   /** There is room again after `receive` took less than it was given. */
   onRoom?(): void;
 }
@@ -60,10 +60,13 @@ export interface UartState {
   readonly registers: readonly [ier: number, lcr: number, mcr: number, scr: number];
   readonly transmitEmptyPending: boolean;
   readonly received: readonly number[];
+  /** The byte that the line has not taken yet. */
+  readonly held?: number;
 }
 
 /**
- * A 16550A serial port. Sending takes no time. The interrupt line follows what is pending, and drops for a moment
+ * A 16550A serial port. Sending takes no time while the line takes bytes; while it does not, one byte waits in the
+ * transmitter, which says that it is busy, and what a guest sends without asking is lost. The interrupt line follows what is pending, and drops for a moment
  * between two reasons, so that edge-triggered inputs see each. @spec NS16550
  * @quirk IIR shows enabled FIFOs always, as upstream's does
  * @unsupported NS16550 modem-status, line-status and timeout interrupts
@@ -79,6 +82,8 @@ export class Uart implements BusDevice {
   #scr = 0;
   #transmitEmptyPending = false;
   #refused = false;
+  /** What the transmitter holds while the line takes nothing. */
+  #held: number | undefined;
   #level = false;
 
   constructor(irq: IrqLine, backend: SerialBackend) {
@@ -99,6 +104,14 @@ export class Uart implements BusDevice {
     return taken;
   }
 
+  /** The line takes bytes again. */
+  resume(): void {
+    if (this.#held === undefined || !this.#backend.write(this.#held)) return;
+    this.#held = undefined;
+    this.#transmitEmptyPending = true;
+    this.#update();
+  }
+
   read(offset: number, size: AccessSize): number {
     if (size !== 1) return 0;
     switch (offset) {
@@ -113,7 +126,7 @@ export class Uart implements BusDevice {
       case MCR:
         return this.#mcr;
       case LSR:
-        return LSR_TRANSMITTER_IDLE | (this.#received.length > 0 ? LSR_DATA_READY : 0);
+        return (this.#held === undefined ? LSR_TRANSMITTER_IDLE : 0) | (this.#received.length > 0 ? LSR_DATA_READY : 0);
       case MSR:
         return this.#modemStatus();
       default:
@@ -141,6 +154,7 @@ export class Uart implements BusDevice {
       registers: [this.#ier, this.#lcr, this.#mcr, this.#scr],
       transmitEmptyPending: this.#transmitEmptyPending,
       received: [...this.#received],
+      ...(this.#held !== undefined && { held: this.#held }),
     };
   }
 
@@ -149,7 +163,9 @@ export class Uart implements BusDevice {
     [this.#ier, this.#lcr, this.#mcr, this.#scr] = state.registers;
     this.#transmitEmptyPending = state.transmitEmptyPending;
     this.#received.splice(0, this.#received.length, ...state.received);
+    this.#held = state.held;
     this.#update();
+    this.resume();
   }
 
   #readByte(): number {
@@ -164,8 +180,11 @@ export class Uart implements BusDevice {
     this.#update();
     if (this.#mcr & MCR_LOOPBACK) {
       if (this.#received.length < FIFO_BYTES) this.#received.push(byte);
-    } else {
-      this.#backend.write(byte);
+    } else if (this.#held !== undefined) {
+      return; // overrun
+    } else if (!this.#backend.write(byte)) {
+      this.#held = byte;
+      return;
     }
     this.#transmitEmptyPending = true;
     this.#update();
@@ -181,7 +200,7 @@ export class Uart implements BusDevice {
   #writeIer(value: number): void {
     const enabling = value & ~this.#ier & IER_TRANSMIT_EMPTY;
     this.#ier = value & 0x0f;
-    if (enabling) this.#transmitEmptyPending = true;
+    if (enabling && this.#held === undefined) this.#transmitEmptyPending = true;
     this.#update();
   }
 

@@ -50,4 +50,14 @@ export interface ConsolePort {
 /** The ports of one console device, at least one; port 0 is the one that kernels without multiport support use. */
 export interface ConsoleBackend {
   readonly ports: readonly ConsolePort[];
+  /** Absent: the ports are announced as soon as the driver is ready. */
+  readonly turn?: ConsoleTurn;
+}
+
+/** A device's place among the consoles of a machine. */
+export interface ConsoleTurn {
+  /** Calls back once, when all consoles before are through: at once when they are. */
+  wait(callback: () => void): void;
+  /** The guest has taken over all consoles of this device. */
+  done(): void;
 }

@@ -4,7 +4,7 @@ import { deviceHarness, type Harness } from '../../testing/device-harness.ts';
 import { readable, writable } from '../../testing/fake-driver.ts';
 import { VIRTIO_F_VERSION_1 } from '../../virtio/protocol.ts';
 import type { ConsolePort, PortInput, PortOutput, Terminal, TerminalSize } from './backend.ts';
-import { virtioConsole } from './index.ts';
+import { consoleTurns, virtioConsole } from './index.ts';
 import {
   CONTROL_RECEIVEQ,
   CONTROL_TRANSMITQ,
@@ -362,4 +362,40 @@ test('a chain that claims gigabytes costs the host one mebibyte', () => {
   );
   rig.notify(1);
   assert.equal(taken, 1024 * 1024);
+});
+
+test('a console is announced when the guest has taken over those before it, and a port device holds up nobody', () => {
+  const port: ConsolePort = { name: '', console: true };
+  const backends = [{ ports: [port] }, { ports: [{ name: 'p', console: false }] }, { ports: [port] }];
+  const turns = consoleTurns(backends);
+  const rigs = backends.map((backend, index) => deviceHarness(virtioConsole, { ...backend, turn: turns[index]! }));
+  const announced = (): boolean[] => rigs.map((rig) => receivedControl(rig).length > 0);
+  for (const rig of rigs.toReversed()) {
+    offerControl(rig, 8);
+    sendControl(rig, { id: 0xffff_ffff, event: VIRTIO_CONSOLE_DEVICE_READY, value: 1 });
+  }
+  assert.deepEqual(announced(), [true, false, false]);
+  openPort(rigs[0]!, 0);
+  assert.deepEqual(announced(), [true, true, true]);
+});
+
+test('a console that waits for its turn does so in its next life, too', () => {
+  const port: ConsolePort = { name: '', console: true };
+  const backends = [{ ports: [port] }, { ports: [port] }];
+  const start = () => {
+    const turns = consoleTurns(backends);
+    return backends.map((backend, index) => ({ ...backend, turn: turns[index]! }));
+  };
+  const [, second] = start();
+  const before = deviceHarness(virtioConsole, second!);
+  offerControl(before, 8);
+  sendControl(before, { id: 0xffff_ffff, event: VIRTIO_CONSOLE_DEVICE_READY, value: 1 });
+  const [firstNow, secondNow] = start();
+  const first = deviceHarness(virtioConsole, firstNow!);
+  const after = deviceHarness(virtioConsole, secondNow!, { memory: before.memory, start: false });
+  after.transport.restore(structuredClone(before.transport.save()));
+  after.driver.adopt(before.driver);
+  assert.deepEqual(receivedControl(after), []);
+  openPort(first, 0);
+  assert.equal(receivedControl(after)[0]?.[1], VIRTIO_CONSOLE_DEVICE_ADD);
 });

@@ -1,7 +1,7 @@
 import { assert } from '../../base/assert.ts';
 import type { Activation, RunningDevice } from '../../virtio/device.ts';
 import type { Virtqueue } from '../../virtio/virtqueue.ts';
-import type { ConsoleBackend, ConsolePort } from './backend.ts';
+import type { ConsoleBackend, ConsolePort, ConsoleTurn } from './backend.ts';
 import { ControlSender } from './control.ts';
 import { type PortState, RunningPort } from './port.ts';
 import {
@@ -28,6 +28,8 @@ interface ConsoleState {
   readonly version: 1;
   readonly ports: readonly PortState[];
   readonly pending: readonly ControlMessage[];
+  /** The driver is ready, and it is not this console's turn. */
+  readonly waiting?: boolean;
 }
 
 /** The running half of the console: control messages, and one RunningPort per port. @spec VIRTIO-1.2 §5.3.6 */
@@ -38,10 +40,14 @@ export class ConsoleDevice implements RunningDevice {
   readonly #control: ControlSender;
   readonly #multiport: boolean;
   readonly #configChanged: () => void;
+  readonly #turn: ConsoleTurn | undefined;
+  #waiting = false;
+  #closed = false;
 
   constructor(activation: Activation, backend: ConsoleBackend) {
     const saved = activation.saved as ConsoleState | undefined;
     this.#descriptions = backend.ports;
+    this.#turn = backend.turn;
     this.#multiport = (activation.features & VIRTIO_CONSOLE_F_MULTIPORT) !== 0n;
     this.#configChanged = activation.configChanged;
     this.#transmitControl = at(activation.queues, CONTROL_TRANSMITQ);
@@ -60,11 +66,13 @@ export class ConsoleDevice implements RunningDevice {
   }
 
   close(): void {
+    this.#closed = true;
     for (const port of this.#ports) port.close();
   }
 
   save(): ConsoleState {
-    return { version: 1, ports: this.#ports.map((port) => port.save()), pending: [...this.#control.pending] };
+    const ports = this.#ports.map((port) => port.save());
+    return { version: 1, ports, pending: [...this.#control.pending], waiting: this.#waiting };
   }
 
   #startPort(port: ConsolePort, id: number, queues: readonly Virtqueue[]): RunningPort {
@@ -87,6 +95,8 @@ export class ConsoleDevice implements RunningDevice {
       port.receive();
       port.transmit();
     }
+    this.#takeTurn();
+    if (saved.waiting) this.#waitForTurn();
   }
 
   /** Without VIRTIO_CONSOLE_F_MULTIPORT there is port 0 and nobody announces it. */
@@ -95,6 +105,7 @@ export class ConsoleDevice implements RunningDevice {
     if (port === undefined) return;
     port.guestOpen = true;
     port.receive();
+    this.#turn?.done();
   }
 
   /** The driver's messages wait while too many of ours do: a driver that never reads must not grow our list. */
@@ -114,7 +125,7 @@ export class ConsoleDevice implements RunningDevice {
   /** Messages about ports that do not exist, and events that a driver does not send, are ignored. */
   #handle({ id, event, value }: ControlMessage): void {
     if (event === VIRTIO_CONSOLE_DEVICE_READY) {
-      if (value === 1) this.#announcePorts();
+      if (value === 1) this.#waitForTurn();
       return;
     }
     const port = this.#ports[id];
@@ -123,6 +134,22 @@ export class ConsoleDevice implements RunningDevice {
     if (event !== VIRTIO_CONSOLE_PORT_OPEN) return;
     port.guestOpen = value === 1;
     port.receive();
+    this.#takeTurn();
+  }
+
+  #waitForTurn(): void {
+    if (this.#turn === undefined) return this.#announcePorts();
+    this.#waiting = true;
+    this.#turn.wait(() => {
+      if (!this.#waiting || this.#closed) return;
+      this.#waiting = false;
+      this.#announcePorts();
+    });
+  }
+
+  /** A driver that made a console of a port opens it: then the console has its number. */
+  #takeTurn(): void {
+    if (this.#ports.every((port, id) => port.guestOpen || !this.#descriptions[id]?.console)) this.#turn?.done();
   }
 
   #announcePorts(): void {

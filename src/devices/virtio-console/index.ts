@@ -3,7 +3,16 @@ import type { ConsoleBackend } from './backend.ts';
 import { ConsoleDevice } from './device.ts';
 import { CONFIG, VIRTIO_CONSOLE_F_MULTIPORT, VIRTIO_CONSOLE_F_SIZE, VIRTIO_ID_CONSOLE } from './protocol.ts';
 
-export type { ConsoleBackend, ConsolePort, PortInput, PortOutput, Terminal, TerminalSize } from './backend.ts';
+export type {
+  ConsoleBackend,
+  ConsolePort,
+  ConsoleTurn,
+  PortInput,
+  PortOutput,
+  Terminal,
+  TerminalSize,
+} from './backend.ts';
+export { consoleTurns } from './turns.ts';
 
 const QUEUE_SIZE = 32;
 
