@@ -11,9 +11,11 @@ import { CpuState, FLAG } from '../state/state.ts';
 import { linearAddressOf } from '../system/addressing.ts';
 import { isNonCanonical } from '../system/canonical.ts';
 import { SHADOW } from '../system/control-bits.ts';
-import { completesStep, hitsInstructionBreakpoint, needsDebugStepping } from '../system/debug.ts';
-import { deliverException, deliverInterrupt } from '../system/delivery.ts';
+import { hitsInstructionBreakpoint, needsDebugStepping, takesTrap } from '../system/debug.ts';
+import { deliverDebugTrap, deliverException, deliverInterrupt } from '../system/delivery.ts';
 import { GuestException, VECTOR } from '../system/exception.ts';
+import { popf } from '../system/flags.ts';
+import { iret } from '../system/returns.ts';
 import type { CpuIo, SystemCpu } from '../system/system-cpu.ts';
 import { BlockCache, type CodePlace } from './block-cache.ts';
 import { runHelper } from './helpers.ts';
@@ -66,6 +68,12 @@ export class Cpu implements SystemCpu, CodePlace {
   /** Budget taken away by requestExit, so that the count of instructions stays right. */
   #withheld = 0;
   #stepping = false;
+  /** A data breakpoint matched: the instruction runs again, alone. */
+  #restart = false;
+  /** Exceptions delivered. */
+  #events = 0;
+  /** The last instruction in TypeScript was one that takes RFLAGS from the stack. */
+  #popsFlags = false;
   /** How often all records went. */
   #resets = 0;
   #failure: unknown;
@@ -111,50 +119,104 @@ export class Cpu implements SystemCpu, CodePlace {
   /** Runs about `budget` instructions, or until HLT or a triple fault. The state is complete when it returns. */
   run(budget: number): RunEnd {
     if ((this.state.get32(S.shadow) & SHADOW.halted) !== 0) return 'halted';
-    if (!this.#stepping && needsDebugStepping(this.state)) return this.#runStepped(budget);
+    if (!this.#stepping && this.#debugs) return this.#runStepped(budget);
     this.#set32(S.budget, budget);
     this.#withheld = 0;
     const end = this.#loop();
     this.jit?.tick(budget - this.#get32(S.budget) - this.#withheld);
     this.state.set64(S.retired, this.state.get64(S.retired) + BigInt(Math.max(0, budget - this.#get32(S.budget) - this.#withheld)));
-    return this.#pastShadow(end);
+    return this.#stepping || end === 'shutdown' ? end : this.#settle(end);
   }
 
   /** STI and MOV SS keep interrupts away for one instruction, which runs here. HLT after STI is that instruction. */
   #pastShadow(end: RunEnd): RunEnd {
     const shadow = this.#get32(S.shadow);
-    if ((shadow & SHADOW.interrupts) === 0 || this.#stepping || end === 'shutdown') return end;
-    this.#set32(S.shadow, shadow & ~SHADOW.interrupts);
+    if ((shadow & (SHADOW.interrupts | SHADOW.debug)) === 0) return end;
+    this.#set32(S.shadow, shadow & ~(SHADOW.interrupts | SHADOW.debug));
     return end === 'halted' ? end : this.step();
   }
 
   /** Executes exactly one instruction (one iteration of a repeated one) and delivers nothing but its own exception. */
   step(): RunEnd {
     this.#stepping = true;
+    this.mmu.stepping = true;
     try {
       return this.run(0);
     } finally {
       this.#stepping = false;
+      this.mmu.stepping = false;
     }
   }
 
-  /** One instruction at a time, with #DB where RFLAGS.TF or an instruction breakpoint asks for it. @spec SDM-3B §17.3.1 */
+  /** Whether the next instructions run one at a time. */
+  get #debugs(): boolean {
+    return needsDebugStepping(this.state) || this.#get32(S.breaks) !== 0;
+  }
+
+  /** What a slice leaves to do: breakpoints met on the way, and the instruction in the shadow of STI or MOV SS. */
+  #settle(end: RunEnd): RunEnd {
+    const met = this.#get32(S.breaks) !== 0;
+    if (this.#restart || (met && (this.#get32(S.shadow) & SHADOW.debug) !== 0)) {
+      this.#restart = false;
+      return this.#debugStep();
+    }
+    if (met) return this.#trap(false, false) ? 'budget' : 'shutdown';
+    return this.#pastShadow(end);
+  }
+
+  /** One instruction at a time, with #DB where RFLAGS.TF or a breakpoint asks for it. @spec SDM-3B §17.3.1 */
   #runStepped(budget: number): RunEnd {
-    for (let left = budget; left > 0 && needsDebugStepping(this.state); left--) {
-      const rip = this.state.rip;
-      const flags = this.#get32(S.flags);
-      if (hitsInstructionBreakpoint(this.state, rip)) {
-        if (!deliverException(this, VECTOR.DB, -1)) return 'shutdown';
-        continue;
-      }
-      const end = this.step();
-      // Whatever went to a handler has left TF behind; POPF, which clears it, goes on behind itself and still traps.
-      const advance = this.state.rip - rip;
-      const traps = (this.#get32(S.flags) & FLAG.TF) !== 0 || (advance > 0n && advance < 16n);
-      if (end === 'shutdown' || (completesStep(this.state, traps ? flags : 0) && !deliverException(this, VECTOR.DB, -1))) return 'shutdown';
-      if (this.halted) return 'halted';
+    for (let left = budget; left > 0 && this.#debugs; left--) {
+      const end = this.#debugStep();
+      if (end !== 'budget') return end;
     }
     return this.halted ? 'halted' : 'budget';
+  }
+
+  #debugStep(): RunEnd {
+    const { rip } = this.state;
+    const flags = this.#get32(S.flags);
+    const shadow = this.#get32(S.shadow);
+    // Behind MOV SS neither breakpoints nor steps are reported. @spec SDM-3A §6.8.3
+    if ((shadow & SHADOW.debug) === 0 && hitsInstructionBreakpoint(this.state, this.#linearOfRip())) {
+      return this.#deliver(VECTOR.DB, -1) ? 'budget' : 'shutdown';
+    }
+    this.#set32(S.shadow, shadow & ~(SHADOW.interrupts | SHADOW.debug));
+    this.#set32(S.flags, flags & ~FLAG.RF);
+    const events = this.#events;
+    this.#popsFlags = false;
+    const end = this.step();
+    if (end === 'shutdown') return end;
+    if ((this.#get32(S.shadow) & SHADOW.debug) !== 0) return end;
+    const midway = this.state.rip === rip && events === this.#events && this.#isRepeated();
+    if (midway) this.#set32(S.flags, this.#get32(S.flags) | (flags & FLAG.RF));
+    // What went to a handler has left TF behind; POPF and IRET, which may clear it, still trap.
+    const stays = (this.#get32(S.flags) & FLAG.TF) !== 0 || this.#popsFlags;
+    const steps = (flags & FLAG.TF) !== 0 && events === this.#events && stays;
+    if (!this.#trap(steps, midway)) return 'shutdown';
+    return this.halted ? 'halted' : 'budget';
+  }
+
+  /** #DB for what DR6 is told now, if anything. @returns false on a triple fault */
+  #trap(steps: boolean, midway: boolean): boolean {
+    return !takesTrap(this.state, steps) || deliverDebugTrap(this, midway);
+  }
+
+  /** Whether the instruction at RIP is repeated: then it has been left between two iterations. */
+  #isRepeated(): boolean {
+    this.#locate();
+    const insn = this.#blocks.decodeAt(this, this.#mode);
+    return insn !== undefined && insn.rep !== 0 && (insn.def.string === true || (insn.opcode & 0xfc) === 0x6c);
+  }
+
+  #linearOfRip(): bigint {
+    const low = this.#linearRip();
+    return (BigInt(this.#linearHigh >>> 0) << 32n) | BigInt(low >>> 0);
+  }
+
+  #deliver(vector: number, errorCode: number): boolean {
+    this.#events++;
+    return deliverException(this, vector, errorCode);
   }
 
   /** Makes run() return at the end of the current block. */
@@ -192,7 +254,7 @@ export class Cpu implements SystemCpu, CodePlace {
   /** Delivers an external interrupt. @returns false on a triple fault */
   interrupt(vector: number): boolean {
     this.state.set32(S.shadow, this.#get32(S.shadow) & ~SHADOW.halted);
-    return deliverInterrupt(this, vector);
+    return deliverInterrupt(this, vector) && this.#trap(false, false);
   }
 
   #loop(): RunEnd {
@@ -240,11 +302,16 @@ export class Cpu implements SystemCpu, CodePlace {
   }
 
   #raisePending(exit: number): boolean {
+    if (exit === EXIT.fault && this.mmu.takeRestart()) {
+      this.#restart = true;
+      this.requestExit();
+      return true;
+    }
     let error = this.#pending;
     this.#pending = undefined;
     if (exit === EXIT.raise) error = new GuestException(this.#get32(S.exitInfo), this.#get32(S.exitCode));
     else if (error === undefined) error = this.#accessFault();
-    return deliverException(this, error.vector, error.errorCode);
+    return this.#deliver(error.vector, error.errorCode);
   }
 
   /** The fault of a memory access; addresses relative to RSP or RBP that are not canonical raise #SS. @spec SDM-3A §6.15 "Interrupt 12" */
@@ -284,6 +351,7 @@ export class Cpu implements SystemCpu, CodePlace {
     for (const place of [S.pc, S.link, S.budget]) this.#set32(place, 0);
     this.mmu.updateMode();
     this.mmu.flushAll();
+    this.#restart = false;
     this.#blocks.forget();
     this.modeChanged();
   }
@@ -297,7 +365,7 @@ export class Cpu implements SystemCpu, CodePlace {
         return this.#find();
       } catch (error) {
         if (!(error instanceof GuestException)) throw error;
-        if (!deliverException(this, error.vector, error.errorCode)) return 0;
+        if (!this.#deliver(error.vector, error.errorCode)) return 0;
         if (this.#stepping) this.#set32(S.budget, -1);
       }
     }
@@ -422,8 +490,16 @@ export class Cpu implements SystemCpu, CodePlace {
     }
     if ((this.#get32(S.flags) & ~flags & FLAG.IF) !== 0 && this.io.hasInterrupt()) this.requestExit();
     if (this.halted) this.requestExit();
+    if (this.#stepping) this.#popsFlags = insn.def.system === popf || insn.def.system === iret;
+    else if (this.#get32(S.breaks) !== 0) return this.#leave(record);
     if (insn.def.ends !== true && this.state.rip === next && !needsDebugStepping(this.state)) return 0;
+    return this.#leave(record);
+  }
+
+  /** Generated code is left behind an instruction in TypeScript; with a breakpoint to report it ends the slice. */
+  #leave(record: number): number {
     this.#set32(S.budget, this.#get32(S.budget) - this.#view.getUint8(record + R.count));
+    if (this.#get32(S.breaks) !== 0) this.requestExit();
     this.#toLinearRip();
     this.#set32(S.link, 0);
     return EXIT.lookup + 1;

@@ -6,6 +6,7 @@ import { ACCESS, SLOW_UPDATE } from './access.ts';
 import { CodePages } from './code-pages.ts';
 import { PageWalker } from './page-walk.ts';
 import { Tlb } from './tlb.ts';
+import { Watchpoints } from './watchpoints.ts';
 
 /** Guest-physical addresses that are not RAM. */
 export interface MmioBus {
@@ -25,6 +26,8 @@ export interface MmuOptions {
   readonly ramBase?: number;
 }
 
+/** What slow paths answer when generated code must leave the instruction; the reason is in the walker or in `restart`. */
+const LEAVE = -1;
 /** Host offset that slow paths and TypeScript answer with when bytes do not lie in one RAM page. */
 const NOT_PLAIN = -2;
 
@@ -35,6 +38,12 @@ const NOT_PLAIN = -2;
 export class Mmu {
   readonly walker: PageWalker;
   readonly codePages: CodePages;
+  readonly watch: Watchpoints;
+  /**
+   * Runs one instruction at a time: a data breakpoint that matches is only noted. Otherwise generated code leaves the
+   * instruction, which the owner then runs that way.
+   */
+  stepping = false;
   /**
    * Translations of fetched code may have gone. `supervisor`: those of privileged code as well, not only of CPL 3.
    * A CR3 write calls it only when code was fetched through a translation that goes.
@@ -62,6 +71,7 @@ export class Mmu {
   #storeFirst = 0;
   #storeSecond = 0;
   #storeSplit = 0;
+  #restart = false;
 
   constructor(options: MmuOptions) {
     const { buffer, state, ramBytes, ramBase = ENGINE_BYTES } = options;
@@ -78,6 +88,7 @@ export class Mmu {
     this.#written = new Uint8Array(Math.ceil(ramBytes / 4096));
     this.walker = new PageWalker({ buffer, base: ramBase, bytes: ramBytes }, state);
     this.codePages = options.codePages ?? new CodePages(ramBytes);
+    this.watch = new Watchpoints(state);
     this.codePages.onProtect = (page) => this.#protect(page);
     this.updateMode();
   }
@@ -87,8 +98,28 @@ export class Mmu {
   /** Call after a change of CR0, CR4 or EFER; whoever changed them decides about flushing. */
   updateMode(): void {
     this.walker.updateMode();
-    this.#i32[S.walkable >> 2] = this.walker.levels === 4 && this.walker.nxe ? 1 : 0;
+    this.watch.update();
+    this.#updateWalkable();
     this.selectView();
+  }
+
+  /** Call after a change of the debug registers. */
+  updateBreakpoints(): void {
+    this.watch.update();
+    this.#updateWalkable();
+    if (this.watch.active) this.#tlb.flushAll();
+  }
+
+  /** Generated code fills tables itself only where no page needs to be kept out. */
+  #updateWalkable(): void {
+    this.#i32[S.walkable >> 2] = this.walker.levels === 4 && this.walker.nxe && !this.watch.active ? 1 : 0;
+  }
+
+  /** Whether a data breakpoint made the last access leave its instruction. Asking forgets it. */
+  takeRestart(): boolean {
+    const restart = this.#restart;
+    this.#restart = false;
+    return restart;
   }
 
   /** Call after a change of CPL or EFLAGS.AC: points generated code at the tables of that privilege. */
@@ -167,13 +198,13 @@ export class Mmu {
     const first = this.#translate(low, high, access);
     if (first < 0) return -1;
     const split = 4096 - (low & 0xfff);
+    const second = bytes <= split ? 0 : this.#translateNext(low, high, access);
+    if (second < 0 || (this.watch.active && this.#breaks(low, high, bytes, false))) return LEAVE;
     if (bytes <= split) {
       if (this.isRam(first, bytes)) return this.#ramBase + first;
       this.#readPhysical(first, this.#scratch, bytes);
       return this.#scratch;
     }
-    const second = this.#translateNext(low, high, access);
-    if (second < 0) return -1;
     this.#readPhysical(first, this.#scratch, split);
     this.#readPhysical(second, this.#scratch + split, bytes - split);
     return this.#scratch;
@@ -194,6 +225,8 @@ export class Mmu {
     const first = this.#translate(low, high, access);
     if (first < 0) return -1;
     const split = 4096 - (low & 0xfff);
+    const second = bytes <= split ? 0 : this.#translateNext(low, high, access);
+    if (second < 0 || (this.watch.active && this.#breaks(low, high, bytes, true))) return LEAVE;
     this.#storeFirst = first;
     this.#storeSplit = split;
     if (bytes <= split) {
@@ -202,8 +235,6 @@ export class Mmu {
       if (ram || update) this.#readPhysical(first, this.#scratch, bytes);
       return this.#scratch;
     }
-    const second = this.#translateNext(low, high, access);
-    if (second < 0) return -1;
     this.#storeSecond = second;
     if (update || this.isRam(first, split)) this.#readPhysical(first, this.#scratch, split);
     if (update || this.isRam(second, bytes - split)) this.#readPhysical(second, this.#scratch + split, bytes - split);
@@ -217,6 +248,8 @@ export class Mmu {
   probeDirect(bytes: number, write: boolean): number {
     const low = this.#i32[S.slowVa >> 2]!;
     if ((low & 0xfff) + bytes > 4096) return -1;
+    // What compiled code has checked once it may use for the accesses beside it.
+    if (this.watch.active && this.watch.watchesPage(low, this.#i32[(S.slowVa >> 2) + 1]!)) return -1;
     const access = write ? this.#privilege() | ACCESS.write : this.#privilege();
     const physical = this.#translate(low, this.#i32[(S.slowVa >> 2) + 1]!, access);
     if (!this.isRam(physical, bytes) || (write && this.codePages.touches(physical, bytes))) return -1;
@@ -349,6 +382,7 @@ export class Mmu {
   }
 
   #fill(low: number, high: number, physical: number, access: number): void {
+    if (this.watch.active && this.watch.watchesPage(low, high)) return;
     const { leafGlobal, leafSize, leafDirty, leafWritable } = this.walker;
     const view = this.#viewOf(access);
     const page = physical - (physical % 4096);
@@ -372,6 +406,13 @@ export class Mmu {
     this.#tlb.dropWrites(this.#ramBase + page);
   }
 
+  /** An access of generated code that faults no more: whether it has to leave the instruction for a data breakpoint. */
+  #breaks(low: number, high: number, bytes: number, write: boolean): boolean {
+    if (this.stepping) this.watch.note(low, high, bytes, write);
+    else this.#restart = this.watch.match(low, high, bytes, write) !== 0;
+    return this.#restart;
+  }
+
   /** Host offset of bytes in one page of RAM that may be accessed in place; NOT_PLAIN otherwise. */
   #plain(low: number, high: number, bytes: number, access: number): number {
     if ((low & 0xfff) + bytes > 4096) return NOT_PLAIN;
@@ -383,6 +424,7 @@ export class Mmu {
     if (physical < 0) throw this.raise();
     if (!this.isRam(physical, bytes)) return NOT_PLAIN;
     if (write === 1 && this.codePages.touches(physical, bytes)) return NOT_PLAIN;
+    if (this.watch.active) this.watch.note(low, high, bytes, write === 1);
     return this.#ramBase + physical;
   }
 
@@ -393,6 +435,7 @@ export class Mmu {
     const split = Math.min(bytes, 4096 - (low & 0xfff));
     const second = bytes > split ? this.#translateNext(low, high, access) : 0;
     if (second < 0) throw this.raise();
+    if (this.watch.active) this.watch.note(low, high, bytes, false);
     this.#readPhysical(first, this.#scratch, split);
     if (bytes > split) this.#readPhysical(second, this.#scratch + split, bytes - split);
     return this.#scratch;
@@ -405,6 +448,7 @@ export class Mmu {
     const split = 4096 - (low & 0xfff);
     const second = bytes > split ? this.#translateNext(low, high, access | ACCESS.write) : 0;
     if (second < 0) throw this.raise();
+    if (this.watch.active) this.watch.note(low, high, bytes, true);
     this.#storeFirst = first;
     this.#storeSecond = second;
     this.#storeSplit = split;

@@ -44,6 +44,8 @@ export const S = {
   walked: 0x144,
   /** i64: bytes of RAM. */
   ramBytes: 0x148,
+  /** i32: DR6.B0-B3 of data and I/O breakpoints that were met: a trap that is due after the instruction. */
+  breaks: 0x150,
   xmm: 0x200, // 16 x 32 bytes, room for YMM
   st: 0x400, // 8 x 16 bytes, 80-bit values of the physical x87 registers R0..R7
   fcw: 0x480, // i32
@@ -70,7 +72,7 @@ export const S = {
   efer: 0x5d8,
   dr: 0x5e0, // 8 x i64
   cpl: 0x620, // i32
-  /** i32: bit 0: interrupts blocked for one instruction (STI, MOV SS); bit 1: NMI blocked; bit 2: halted; bit 3: waiting for SIPI. */
+  /** i32: bit 0: interrupts blocked for one instruction (STI, MOV SS); bit 1: NMI blocked; bit 2: halted; bit 3: waiting for SIPI; bit 4: debug exceptions blocked for one instruction (MOV SS). */
   shadow: 0x624,
   /** i64 each; see MSR_SLOTS in msr.ts. */
   msr: 0x640, // up to 0x9ff

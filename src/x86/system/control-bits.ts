@@ -37,4 +37,4 @@ export const CR4 = {
 export const EFER = { SCE: 0x1, LME: 0x100, LMA: 0x400, NXE: 0x800 } as const;
 
 /** Bits of S.shadow in layout.ts. */
-export const SHADOW = { interrupts: 1, nmi: 2, halted: 4, waitForSipi: 8 } as const;
+export const SHADOW = { interrupts: 1, nmi: 2, halted: 4, waitForSipi: 8, debug: 16 } as const;

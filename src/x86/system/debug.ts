@@ -5,6 +5,7 @@ import { FLAG } from '../state/state.ts';
 import { CR4 } from './control-bits.ts';
 import { GuestException, gp, ud, VECTOR } from './exception.ts';
 import { requireCpl0 } from './flags.ts';
+import { BREAK_ON, isBreakpoint, lengthOf } from '../mmu/watchpoints.ts';
 import { writeGpr } from './operands.ts';
 import { is64 } from './segments.ts';
 import type { SystemCpu } from './system-cpu.ts';
@@ -18,22 +19,15 @@ const DR6 = { BD: 0x2000n, BS: 0x4000n } as const;
 const DR7_GD = 0x2000;
 const DR7_ENABLES = 0xff;
 
-/**
- * Whether instructions must run one at a time: RFLAGS.TF, or an enabled instruction breakpoint.
- * @unsupported SDM-3B §17.2.4 data and I/O breakpoints: DR7 keeps them, accesses do not match
- */
+/** Whether instructions must run one at a time: RFLAGS.TF, or an enabled instruction breakpoint. */
 export function needsDebugStepping(state: CpuState): boolean {
   return (state.get32(S.flags) & FLAG.TF) !== 0 || hasInstructionBreakpoint(state.get32(S.dr + 7 * 8));
 }
 
 function hasInstructionBreakpoint(dr7: number): boolean {
   if ((dr7 & DR7_ENABLES) === 0) return false;
-  for (let i = 0; i < 4; i++) if (isExecution(dr7, i)) return true;
+  for (let i = 0; i < 4; i++) if (isBreakpoint(dr7, i, BREAK_ON.execution)) return true;
   return false;
-}
-
-function isExecution(dr7: number, i: number): boolean {
-  return ((dr7 >> (i * 2)) & 3) !== 0 && ((dr7 >>> (16 + i * 4)) & 3) === 0;
 }
 
 /**
@@ -45,22 +39,40 @@ export function hitsInstructionBreakpoint(state: CpuState, linear: bigint): bool
   const dr7 = state.get32(S.dr + 7 * 8);
   if ((state.get32(S.flags) & FLAG.RF) !== 0 || !hasInstructionBreakpoint(dr7)) return false;
   let hits = 0n;
-  for (let i = 0; i < 4; i++) if (isExecution(dr7, i) && state.get64(S.dr + i * 8) === linear) hits |= 1n << BigInt(i);
+  for (let i = 0; i < 4; i++) if (isBreakpoint(dr7, i, BREAK_ON.execution) && state.get64(S.dr + i * 8) === linear) hits |= 1n << BigInt(i);
   if (hits === 0n) return false;
   raiseBits(state, hits);
   return true;
 }
 
 /**
- * After an instruction while stepping.
- * @param flagsBefore S.flags before it: TF must have been set then
+ * After an instruction: the data and I/O breakpoints that it met, and the single step.
  * @returns whether #DB (a trap) must be delivered now
  */
-export function completesStep(state: CpuState, flagsBefore: number): boolean {
-  state.set32(S.flags, state.get32(S.flags) & ~FLAG.RF);
-  if ((flagsBefore & FLAG.TF) === 0) return false;
-  raiseBits(state, DR6.BS);
+export function takesTrap(state: CpuState, step: boolean): boolean {
+  const hits = state.get32(S.breaks);
+  if (hits === 0 && !step) return false;
+  state.set32(S.breaks, 0);
+  raiseBits(state, BigInt(hits) | (step ? DR6.BS : 0n));
   return true;
+}
+
+/** I/O breakpoints cover ports, when CR4.DE allows them. @spec SDM-3B §17.2.4 */
+export function notePort(state: CpuState, port: number, bytes: number): void {
+  const dr7 = state.get32(S.dr + 7 * 8);
+  if ((dr7 & DR7_ENABLES) === 0 || (state.get32(S.cr4) & CR4.DE) === 0) return;
+  for (let i = 0; i < 4; i++) {
+    if (!isBreakpoint(dr7, i, BREAK_ON.io)) continue;
+    const length = lengthOf(dr7, i);
+    const first = state.get64(S.dr + i * 8) & BigInt(-length);
+    if (BigInt(port) < first + BigInt(length) && first < BigInt(port + bytes)) state.set32(S.breaks, state.get32(S.breaks) | (1 << i));
+  }
+}
+
+/** On the way into the handler of #DB, which may use the debug registers. @spec SDM-3B §17.2.4 "GD" */
+export function clearGeneralDetect(state: CpuState): void {
+  const slot = S.dr + 7 * 8;
+  if ((state.get32(slot) & DR7_GD) !== 0) state.set64(slot, state.get64(slot) & ~BigInt(DR7_GD));
 }
 
 function raiseBits(state: CpuState, bits: bigint): void {
@@ -82,6 +94,9 @@ export function writeDebug(cpu: SystemCpu, insn: Instruction): void {
   if (index === 6) state.set64(slot, (value & DR6_WRITABLE) | DR6_FIXED);
   else if (index === 7) state.set64(slot, (value & DR7_WRITABLE) | DR7_FIXED);
   else state.set64(slot, value);
+  // Of an IRET long ago: it holds for one instruction only.
+  state.set32(S.flags, state.get32(S.flags) & ~FLAG.RF);
+  if (index !== 6) cpu.mmu.updateBreakpoints();
   cpu.modeChanged();
 }
 
@@ -92,7 +107,6 @@ function debugIndex({ state }: SystemCpu, reg: number): number {
   if (alias && (state.get32(S.cr4) & CR4.DE) !== 0) throw ud();
   requireCpl0(state);
   if ((state.get32(S.dr + 7 * 8) & DR7_GD) !== 0) {
-    state.set64(S.dr + 7 * 8, state.get64(S.dr + 7 * 8) & ~BigInt(DR7_GD));
     raiseBits(state, DR6.BD);
     throw new GuestException(VECTOR.DB);
   }

@@ -10,4 +10,6 @@ export interface Delivery {
   readonly source: number;
   /** Bit 0 of error codes that arise on the way. */
   readonly ext: number;
+  /** A trap in the middle of an instruction: RF is pushed as 1. */
+  readonly resume?: boolean;
 }

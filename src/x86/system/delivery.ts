@@ -1,6 +1,7 @@
 import { S } from '../state/layout.ts';
 import { FLAG } from '../state/state.ts';
 import { SHADOW } from './control-bits.ts';
+import { clearGeneralDetect } from './debug.ts';
 import { type Delivery, SOURCE } from './delivery-event.ts';
 import { deliverLegacy } from './delivery-legacy.ts';
 import { deliverLong } from './delivery-long.ts';
@@ -23,7 +24,20 @@ const CONTRIBUTORY: readonly number[] = [VECTOR.DE, VECTOR.TS, VECTOR.NP, VECTOR
  * @spec SDM-3A §6.15 "Interrupt 8"
  */
 export function deliverException(cpu: SystemCpu, vector: number, errorCode: number): boolean {
+  // What a faulting instruction met before its fault it meets again.
+  if (vector !== VECTOR.DB) cpu.state.set32(S.breaks, 0);
   return deliver(cpu, { vector, errorCode, source: SOURCE.exception, ext: 1 });
+}
+
+/**
+ * Delivers a #DB that is a trap: after an instruction, or after an iteration of a repeated one.
+ * @param midway the instruction goes on afterwards: RF keeps its own breakpoint from being met again. @spec SDM-3B §17.3.1.1
+ */
+export function deliverDebugTrap(cpu: SystemCpu, midway: boolean): boolean {
+  const delivered = deliver(cpu, { vector: VECTOR.DB, errorCode: -1, source: SOURCE.exception, ext: 1, resume: midway });
+  // The frame itself may lie under a breakpoint: not again and again for ever.
+  cpu.state.set32(S.breaks, 0);
+  return delivered;
 }
 
 /** Delivers an interrupt from outside, NMI included. @returns false on a triple fault */
@@ -71,11 +85,12 @@ function attempt(cpu: SystemCpu, event: Delivery): void {
   const { state } = cpu;
   const flags = state.rflags();
   const isFault = event.source === SOURCE.exception && !TRAPS.includes(event.vector);
-  const pushed = isFault ? flags | FLAG.RF : flags & ~FLAG.RF;
+  const pushed = isFault || event.resume === true ? flags | FLAG.RF : flags & ~FLAG.RF;
+  if (event.vector === VECTOR.DB && event.source !== SOURCE.software) clearGeneralDetect(state);
   if (!isProtected(state)) deliverReal(cpu, event, flags);
   else if (isLong(state)) deliverLong(cpu, event, pushed);
   else deliverLegacy(cpu, event, pushed);
   // A delivered event ends HLT, and the shadow of STI or MOV SS.
-  state.set32(S.shadow, state.get32(S.shadow) & ~(SHADOW.interrupts | SHADOW.halted));
+  state.set32(S.shadow, state.get32(S.shadow) & ~(SHADOW.interrupts | SHADOW.halted | SHADOW.debug));
   cpu.modeChanged();
 }

@@ -2,6 +2,7 @@ import type { Instruction } from '../decode/instruction.ts';
 import { GPR, S, SEG } from '../state/layout.ts';
 import type { CpuState } from '../state/state.ts';
 import { FLAG } from '../state/state.ts';
+import { notePort } from './debug.ts';
 import { GuestException, gp, VECTOR } from './exception.ts';
 import { writeGpr } from './operands.ts';
 import { ATTR, is64, isProtected, readTable, TYPE } from './segments.ts';
@@ -19,6 +20,7 @@ export function inPort(cpu: SystemCpu, insn: Instruction): void {
   const port = portOf(cpu, insn);
   checkPort(cpu, port, bytes);
   const value = cpu.io.portRead(port, bytes) >>> 0;
+  notePort(cpu.state, port, bytes);
   if (bytes === 1) cpu.state.bytes[S.gpr + GPR.RAX * 8] = value;
   else writeGpr(cpu.state, GPR.RAX, bytes, BigInt(value));
 }
@@ -29,6 +31,7 @@ export function outPort(cpu: SystemCpu, insn: Instruction): void {
   const port = portOf(cpu, insn);
   checkPort(cpu, port, bytes);
   cpu.io.portWrite(port, bytes, truncate(cpu.state.get32(S.gpr + GPR.RAX * 8), bytes));
+  notePort(cpu.state, port, bytes);
 }
 
 /** E4-E7 have an immediate, EC-EF use DX; the low bit tells a byte from the operand size. */
@@ -72,6 +75,7 @@ export function inString(cpu: SystemCpu, insn: Instruction): void {
     // The device must not be read when the store cannot follow.
     cpu.mmu.probe(Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n)), bytes, cpu.mmu.privilege() | 1);
     cpu.write(at, bytes, BigInt(cpu.io.portRead(port, bytes) >>> 0));
+    notePort(cpu.state, port, bytes);
   });
 }
 
@@ -84,6 +88,7 @@ export function outString(cpu: SystemCpu, insn: Instruction): void {
   repeat(cpu, insn, GPR.RSI, bytes, (offset) => {
     const value = cpu.read(linearOf(cpu, segment, offset, bytes), bytes);
     cpu.io.portWrite(port, bytes, Number(value));
+    notePort(cpu.state, port, bytes);
   });
 }
 
@@ -95,7 +100,8 @@ function repeat(cpu: SystemCpu, insn: Instruction, index: number, bytes: number,
     if (insn.rep !== 0) {
       const count = BigInt.asUintN(insn.addressSize, state.gpr(GPR.RCX));
       if (count === 0n) return;
-      if (done === REPEATS_MAX) return restart(cpu, insn);
+      // A breakpoint that an iteration met is reported before the next.
+      if (done === REPEATS_MAX || (done !== 0 && state.get32(S.breaks) !== 0)) return restart(cpu, insn);
     } else if (done === 1) {
       return;
     }

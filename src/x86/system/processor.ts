@@ -151,8 +151,9 @@ export function int3(cpu: SystemCpu): void {
   softwareInterrupt(cpu, VECTOR.BP);
 }
 
-/** INT1 passes the gate's privilege check like a hardware event. */
+/** INT1 passes the gate's privilege check like a hardware event. Breakpoints that a MOV SS before it met are not reported again. */
 export function int1(cpu: SystemCpu): void {
+  cpu.state.set32(S.breaks, 0);
   softwareInterrupt(cpu, VECTOR.DB, SOURCE.external);
 }
 
@@ -211,7 +212,7 @@ export function loadFar(seg: number): (cpu: SystemCpu, insn: Instruction) => voi
 
 function afterSegmentLoad(cpu: SystemCpu, seg: number): void {
   if (seg !== SEG.SS) return;
-  cpu.state.set32(S.shadow, cpu.state.get32(S.shadow) | SHADOW.interrupts);
+  cpu.state.set32(S.shadow, cpu.state.get32(S.shadow) | SHADOW.interrupts | SHADOW.debug);
   if (!is64(cpu.state) || !isProtected(cpu.state)) cpu.modeChanged();
 }
 
