@@ -27,14 +27,14 @@ const OUT_OF_BYTES = new OutOfBytes();
  * @spec SDM-2A §2
  */
 export class Decoder {
-  readonly #tables: OpcodeTables;
+  readonly tables: OpcodeTables;
   #bytes: Uint8Array = new Uint8Array(0);
   /** Of the instruction at hand; one object for all of them. */
   readonly #prefixState: Prefixes = { prefix66: false, prefix67: false, rep: 0, lock: false, segment: -1, rex: 0, vvvv: 0, vexL: 0, vexPrefix: -1, map: 0 };
   #at = 0;
 
   constructor(tables: OpcodeTables) {
-    this.#tables = tables;
+    this.tables = tables;
   }
 
   decode(bytes: Uint8Array, mode: CodeMode): Instruction | undefined {
@@ -87,7 +87,7 @@ export class Decoder {
         opcode = this.#u8();
       }
     }
-    const entry = this.#tables.maps[p.map]![opcode];
+    const entry = this.tables.maps[p.map]![opcode];
     if (entry === undefined) return this.#invalid(mode);
     return this.#finish(p, opcode, entry, mode);
   }

@@ -8,6 +8,7 @@ import { GuestException, VECTOR } from '../system/exception.ts';
 import type { BlockInstruction, BlockLayout } from './block-layout.ts';
 import { HANDLER } from './generate.ts';
 import { LINK_NONE, PROFILE, R, RECORD_BYTES } from './record.ts';
+import { ENDS, Templates } from './templates.ts';
 import { needsPreparation, type Translator } from './translate.ts';
 
 /** Most instructions of a block: bounds how long the guest runs between two looks at its budget. */
@@ -50,6 +51,7 @@ export class BlockCache {
   readonly #bytes: Uint8Array;
   readonly #decoder: Decoder;
   readonly #translator: Translator;
+  readonly #templates: Templates;
   readonly #codePages: CodePages;
   readonly #ramBytes: number;
   readonly #pages = new Map<number, PageBlocks>();
@@ -69,6 +71,7 @@ export class BlockCache {
     this.#bytes = new Uint8Array(parts.buffer as ArrayBuffer);
     this.#decoder = parts.decoder;
     this.#translator = parts.translator;
+    this.#templates = new Templates(parts.buffer, parts.decoder.tables);
     this.#codePages = parts.codePages;
     this.#ramBytes = parts.ramBytes;
     this.#codePages.onInvalidate = (page) => this.#invalidate(page);
@@ -162,10 +165,27 @@ export class BlockCache {
     const limit = key < 0 ? 1 : BLOCK_MAX;
     if (key >= 0 && this.#threshold > 0 && mode.bits === 64)
       at = this.#translator.writeProfile(at, { pageOffset: offset, page, modeIndex: key % 64, count: this.#threshold });
+    const known = mode.bits === 64 && page * 4096 + 4096 <= this.#ramBytes;
     while (open && count < limit && offset < 4096) {
+      count++;
+      const quick = known && offset <= 4096 - INSTRUCTION_MAX;
+      if (quick) {
+        const done = this.#templates.write(at, ENGINE_BYTES + page * 4096 + offset, mode.fpu, offset | (count << 24));
+        if (done !== 0) {
+          at += RECORD_BYTES;
+          offset += done & 15;
+          open = (done & ENDS) === 0;
+          continue;
+        }
+      }
       const insn = this.#decodeInPage(page, offset, mode);
-      if (insn === undefined) break; // reaches into the next page
-      at = this.#translator.write(at, allowed(insn), offset, ++count);
+      if (insn === undefined) {
+        count--; // reaches into the next page
+        break;
+      }
+      const next = this.#translator.write(at, allowed(insn), offset, count);
+      if (quick && next === at + RECORD_BYTES) this.#templates.learn(this.#view.getUint32(at + R.handler, true), allowed(insn));
+      at = next;
       offset += insn.length;
       open = insn.def.ends !== true;
     }
