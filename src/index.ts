@@ -7,6 +7,7 @@ export { createLogWriter, type Log, type LogLevel, type LogWriterOptions } from 
 export { type Attachment, attachConsole, attachPort, type Descriptors } from './api/attach.ts';
 export { ConsoleHandle } from './api/console-handle.ts';
 export { type Check, type Diagnosis, diagnose } from './api/diagnosis.ts';
+export { chooseEngine, type EngineChoice, type KvmVerdict } from './api/engine.ts';
 export { KrunError, type Stage } from './api/errors.ts';
 export { InputStream } from './api/input-stream.ts';
 export {

@@ -1,6 +1,6 @@
-import { accessSync, constants } from 'node:fs';
 import { arch, freemem, platform, release } from 'node:os';
 import { hasNativeCalls } from '../host/native-calls.ts';
+import { chooseEngine, type KvmVerdict, SOFT_VCPUS_MAX } from './engine.ts';
 import { describeKernel } from './kernel-report.ts';
 
 /** One thing that was looked at. */
@@ -15,9 +15,23 @@ export interface Check {
 export interface Diagnosis {
   /** Whether a microVM can run at all. */
   readonly usable: boolean;
+  /** What engine "auto" chooses. */
   readonly engine: 'soft' | 'kvm';
+  readonly kvm: KvmVerdict;
   readonly checks: readonly Check[];
 }
+
+const ENGINES = {
+  soft: 'soft: a software x86-64 CPU in WebAssembly',
+  kvm: "kvm: guests run on this host's processor",
+} as const;
+
+const VERDICTS = {
+  good: 'usable and fast',
+  slow: 'opens, but crawls',
+  lacking: 'opens, but is not enough',
+  closed: 'not usable',
+} as const satisfies Record<KvmVerdict['kind'], string>;
 
 /** Largest guest memory one linear memory holds. */
 const MEMORY_MIB_MAX = 3072;
@@ -25,19 +39,17 @@ const MEMORY_MIB_MAX = 3072;
 /** Looks at engine, kernel, Node and limits; changes nothing and fetches nothing. */
 export async function diagnose(): Promise<Diagnosis> {
   const required = [host(), nodeVersion(), sharedMemory(), await kernel()];
-  const optional = [kvm(), nativeCalls()];
+  const choice = chooseEngine();
+  const optional = [kvm(choice.kvm), nativeCalls()];
   return {
     usable: required.every(({ ok }) => ok),
-    engine: 'soft',
+    engine: choice.engine,
+    kvm: choice.kvm,
     checks: [
-      {
-        name: 'engine',
-        ok: true,
-        detail: 'soft: a software x86-64 CPU in WebAssembly, the only engine of this version',
-      },
+      { name: 'engine', ok: true, detail: ENGINES[choice.engine] },
       ...required,
       ...optional,
-      limits(),
+      limits(choice.engine === 'kvm' ? choice.kvm.vcpusMax : SOFT_VCPUS_MAX),
     ],
   };
 }
@@ -78,18 +90,8 @@ async function kernel(): Promise<Check> {
   }
 }
 
-function kvm(): Check {
-  const name = '/dev/kvm';
-  try {
-    accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
-    return { name, ok: true, detail: 'usable, but this version has no kvm engine yet' };
-  } catch (error) {
-    return {
-      name,
-      ok: false,
-      detail: `${(error as NodeJS.ErrnoException).code ?? 'unusable'}; not needed by the software engine`,
-    };
-  }
+function kvm({ kind, reason }: KvmVerdict): Check {
+  return { name: '/dev/kvm', ok: kind === 'good', detail: `${VERDICTS[kind]}: ${reason}` };
 }
 
 function nativeCalls(): Check {
@@ -100,11 +102,11 @@ function nativeCalls(): Check {
   return { name: 'koffi', ok, detail };
 }
 
-function limits(): Check {
+function limits(vcpus: number): Check {
   const free = Math.floor(freemem() / 1024 / 1024);
   return {
     name: 'limits',
     ok: true,
-    detail: `1 virtual CPU, ${MEMORY_MIB_MAX} MiB per guest; ${free} MiB free on this host`,
+    detail: `${vcpus} virtual CPU${vcpus === 1 ? '' : 's'}, ${MEMORY_MIB_MAX} MiB per guest; ${free} MiB free on this host`,
   };
 }

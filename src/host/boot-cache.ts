@@ -1,0 +1,48 @@
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { homedir, release } from 'node:os';
+import { isAbsolute, join } from 'node:path';
+
+/** What was found out about this host, and holds until it boots again. */
+interface Kept {
+  readonly bootId: string;
+  readonly kernel: string;
+  readonly value: unknown;
+}
+
+/** What was kept under this name since the host booted; undefined: nothing, or it cannot be read. */
+export function keptSinceBoot(name: string): unknown {
+  try {
+    const kept = JSON.parse(readFileSync(fileOf(name), 'utf8')) as Partial<Kept> | null;
+    return kept?.bootId === bootId() && kept.kernel === release() ? kept.value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Keeps plain data until the next boot, where that is possible; where it is not, the next one finds out again. */
+export function keepUntilBoot(name: string, value: unknown): void {
+  try {
+    const kept: Kept = { bootId: bootId(), kernel: release(), value };
+    const file = fileOf(name);
+    mkdirSync(folder(), { recursive: true, mode: 0o700 });
+    const draft = `${file}.${process.pid}`;
+    writeFileSync(draft, JSON.stringify(kept), { mode: 0o600 });
+    renameSync(draft, file); // whoever reads at the same time sees all or nothing
+  } catch {
+    // A cache: read-only homes and full disks are no reason to fail.
+  }
+}
+
+function fileOf(name: string): string {
+  return join(folder(), `${name}.json`);
+}
+
+/** $XDG_CACHE_HOME/krun, or the same below ~/.cache. @spec XDG-BASEDIR */
+function folder(): string {
+  const xdg = process.env['XDG_CACHE_HOME'];
+  return join(xdg !== undefined && isAbsolute(xdg) ? xdg : join(homedir(), '.cache'), 'krun');
+}
+
+function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+}

@@ -1,0 +1,36 @@
+// A VM and a vCPU of KVM without threads: tests run it where they are.
+import { loadKernelCalls } from '../../native/kernel-calls.ts';
+import { GuestRam } from './guest-ram.ts';
+import { KvmSystem } from './system.ts';
+import type { KvmVcpuDescriptor } from './vcpu.ts';
+import type { KvmVmDescriptor } from './vm.ts';
+
+export interface Descriptors {
+  readonly system: KvmSystem;
+  readonly vm: KvmVmDescriptor;
+  readonly vcpu: KvmVcpuDescriptor;
+}
+
+/** With interrupt controllers in the kernel, or without any. Everything is closed afterwards. */
+export function withDescriptors(body: (descriptors: Descriptors) => void, { irqchip = false } = {}): void {
+  const calls = loadKernelCalls();
+  if (calls === null) throw new Error('Cannot test KVM: no native calls');
+  const system = new KvmSystem(calls);
+  const vm = system.createVm();
+  if (irqchip) vm.createIrqchip();
+  const vcpu = vm.createVcpu(0);
+  try {
+    body({ system, vm, vcpu });
+  } finally {
+    vcpu.close();
+    vm.close();
+    system.close();
+  }
+}
+
+/** Memory to put behind a slot. */
+export function ramOf(length: number): GuestRam {
+  const calls = loadKernelCalls();
+  if (calls === null) throw new Error('Cannot test KVM: no native calls');
+  return new GuestRam(calls, length);
+}

@@ -1,0 +1,141 @@
+import type { IrqLine } from '../../bus/bus.ts';
+import type { GuestMemory } from '../../memory/guest-memory.ts';
+import type { KernelCalls } from '../../native/kernel-calls.ts';
+import type { ThreadSignals } from '../../native/thread-signals.ts';
+import type { Vm, VmConfig } from '../contract.ts';
+import { GuestRam } from './guest-ram.ts';
+import { checked } from './kvm-error.ts';
+import { KvmVcpu } from './kvm-vcpu.ts';
+import { KVM } from './structs.ts';
+import type { KvmSystem } from './system.ts';
+import { setUpVcpu } from './vcpu-setup.ts';
+import type { KvmVmDescriptor } from './vm.ts';
+
+/** Where KVM keeps its three pages, and its page of identity map, on Intel's processors: below the firmware's place. */
+const TSS_ADDRESS = 0xfffb_d000;
+const IDENTITY_MAP_ADDRESS = 0xfffb_c000;
+const GSI_COUNT = 24;
+
+export interface KvmVmParts {
+  readonly calls: KernelCalls;
+  readonly signals: ThreadSignals;
+  readonly system: KvmSystem;
+  readonly nested: boolean;
+}
+
+/** A VM of KVM, with its interrupt controllers and timers in the kernel. */
+export class KvmVm implements Vm {
+  readonly memory: GuestMemory;
+  readonly vcpus: readonly KvmVcpu[];
+  readonly descriptor: KvmVmDescriptor;
+  readonly #calls: KernelCalls;
+  readonly #ram: GuestRam;
+  /** Descriptors of ours, closed when the vCPUs are gone. */
+  readonly #eventfds: number[] = [];
+  readonly #watches: { close(): void }[] = [];
+  readonly #irqfds = new Map<number, number>();
+  #closed = false;
+
+  constructor({ calls, signals, system, nested }: KvmVmParts, config: VmConfig) {
+    this.#calls = calls;
+    this.#ram = new GuestRam(calls, config.memoryBytes);
+    this.memory = this.#ram.memory;
+    this.descriptor = system.createVm();
+    try {
+      this.descriptor.setTssAddr(TSS_ADDRESS);
+      this.descriptor.setIdentityMapAddr(IDENTITY_MAP_ADDRESS);
+      this.descriptor.setUserMemoryRegion({ slot: 0, gpa: 0, length: config.memoryBytes, hva: this.#ram.hva });
+      this.descriptor.createIrqchip();
+      this.descriptor.createPit2({ speakerDummy: true });
+      this.vcpus = this.#makeVcpus(system, signals, config.vcpus, nested);
+    } catch (error) {
+      this.#release();
+      throw error;
+    }
+  }
+
+  /** Settles when threads and descriptors of this VM are gone, after `close`. */
+  get gone(): Promise<void> {
+    return Promise.all(this.vcpus.map(({ gone }) => gone)).then(() => {});
+  }
+
+  /** `pulse` costs a write to an eventfd. */
+  irqLine(gsi: number): IrqLine {
+    if (!(gsi >= 0 && gsi < GSI_COUNT))
+      throw new RangeError(`Cannot use interrupt ${gsi}: there are 0 to ${GSI_COUNT - 1}`);
+    const eventfd = this.#irqfds.get(gsi) ?? this.#makeIrqfd(gsi);
+    return {
+      pulse: () => {
+        if (!this.#closed) this.#calls.signal(eventfd);
+      },
+      set: (level) => {
+        if (!this.#closed) this.descriptor.irqLine(gsi, level);
+      },
+    };
+  }
+
+  /** The handler runs on this thread, some time after the guest wrote the value; the vCPU goes on at once. */
+  bindDoorbell(doorbell: { readonly gpa: number; readonly value: number }, onRing: () => void): void {
+    const eventfd = this.#eventfd();
+    this.descriptor.ioeventfd(eventfd, { ...doorbell, length: 4 });
+    this.#watch(eventfd, onRing);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const vcpu of this.vcpus) vcpu.stop();
+    void this.gone.then(() => this.#release());
+  }
+
+  #makeVcpus(system: KvmSystem, signals: ThreadSignals, count: number, nested: boolean): KvmVcpu[] {
+    const doorbell = this.#eventfd();
+    const supported = system.getSupportedCpuid();
+    const tscDeadline = system.checkExtension(KVM.CAP_TSC_DEADLINE_TIMER) !== 0;
+    // All of them first: a refusal leaves no thread behind.
+    const descriptors = Array.from({ length: count }, (_, index) => this.descriptor.createVcpu(index));
+    try {
+      for (const [index, vcpu] of descriptors.entries()) {
+        setUpVcpu(vcpu, { supported, index, vcpus: count, nested, tscDeadline });
+      }
+    } catch (error) {
+      for (const vcpu of descriptors) vcpu.close();
+      throw error;
+    }
+    const vcpus = descriptors.map(
+      (descriptor) => new KvmVcpu({ descriptor, signals, doorbell, endOfInterrupt: () => {} }),
+    );
+    this.#watch(doorbell, () => {
+      for (const vcpu of vcpus) vcpu.serve();
+      if (vcpus.every((vcpu) => vcpu.asleep)) for (const vcpu of vcpus) vcpu.halt();
+    });
+    return vcpus;
+  }
+
+  #makeIrqfd(gsi: number): number {
+    const eventfd = this.#eventfd();
+    this.descriptor.irqfd(eventfd, gsi);
+    this.#irqfds.set(gsi, eventfd);
+    return eventfd;
+  }
+
+  #eventfd(): number {
+    const fd = checked('eventfd', this.#calls.eventfd());
+    this.#eventfds.push(fd);
+    return fd;
+  }
+
+  #watch(eventfd: number, onEvent: () => void): void {
+    const watch = this.#calls.watch(eventfd, () => {
+      if (this.#calls.drain(eventfd) > 0) onEvent();
+    });
+    this.#watches.push(watch);
+  }
+
+  #release(): void {
+    for (const watch of this.#watches.splice(0)) watch.close();
+    this.descriptor.close();
+    for (const fd of this.#eventfds.splice(0)) this.#calls.close(fd);
+    this.#ram.discard();
+  }
+}
