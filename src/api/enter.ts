@@ -44,7 +44,7 @@ export async function enterMachine(
   { uid, gid, descriptors, serials, log }: EnterOptions,
 ): Promise<EnterFailure> {
   try {
-    const { path } = await findFirmware({ firmware: options.kernel?.firmware });
+    const kernel = await findKernel(options);
     const disks = uid === undefined && gid === undefined ? {} : withOpenedDisks(options);
     const errno = changeIdentity(uid, gid);
     if (errno !== 0) return { stage: 'resources', errno };
@@ -52,7 +52,7 @@ export async function enterMachine(
       ...options,
       ...disks,
       ...onDescriptors(options, descriptors),
-      kernel: { ...options.kernel, firmware: path },
+      ...kernel,
       log,
     });
     process.exit(await live(vm, { descriptors, serials }));
@@ -62,6 +62,13 @@ export async function enterMachine(
     if (stage === 'kernel') process.stderr.write(`krun: ${message}\n`);
     return { stage };
   }
+}
+
+/** A libkrunfw is looked for before the identity changes, and only where it is wanted. */
+async function findKernel({ kernel, bios }: MachineOptions): Promise<Pick<MachineOptions, 'kernel'>> {
+  if (bios !== undefined || kernel?.path !== undefined) return {};
+  const { path } = await findFirmware({ firmware: kernel?.firmware });
+  return { kernel: { ...kernel, firmware: path } };
 }
 
 /** The implicit console takes the shape of the descriptors it is joined to. */

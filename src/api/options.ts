@@ -1,5 +1,6 @@
 export type {
   ConsoleOptions,
+  KernelFormat,
   KernelOptions,
   MachineOptions,
   NetworkOptions,

@@ -5,7 +5,6 @@ import { hostClock } from '../host/clock.ts';
 import { type ConsoleLink, type OpenConsole, openConsole } from '../host/console-backend.ts';
 import { type OpenDisk, openDisk } from '../host/disk/open-disk.ts';
 import { hostEntropy } from '../host/entropy.ts';
-import { findFirmware } from '../host/kernel/provider.ts';
 import { type OpenSerial, openSerial } from '../host/serial-backend.ts';
 import { HostMemoryDiscarder } from '../host/memory-discarder.ts';
 import { mountPoints, openShare } from '../host/shares.ts';
@@ -15,6 +14,7 @@ import { atStage } from './errors.ts';
 import { rootDiskWords } from './root-disk-words.ts';
 import { guestFiles } from './guest-files.ts';
 import type { KernelProgress } from './messages.ts';
+import { openPayload } from './payload.ts';
 
 /** What `openResources` is given besides the specification. */
 export interface ResourceOptions {
@@ -43,8 +43,7 @@ export interface Resources extends MachineResources {
  */
 export async function openResources(spec: MachineSpec, options: ResourceOptions): Promise<Resources> {
   const { wire, signal, onFetch, log, tscKHz } = options;
-  const { firmware: path } = spec.kernel;
-  const firmware = await atStage('kernel', () => findFirmware({ firmware: path, signal, onProgress: onFetch }));
+  const payload = await openPayload(spec, { signal, onFetch });
   const closers: (() => void)[] = [];
   const close = (): void => {
     for (const closer of closers.splice(0)) closer();
@@ -56,8 +55,8 @@ export async function openResources(spec: MachineSpec, options: ResourceOptions)
     const serials = await atStage('resources', () => openSerials(spec, wire, closers));
     const vsock = await atStage('resources', () => openSockets(spec, closers));
     return {
-      kernel: { bytes: firmware.image, loadAddress: firmware.loadAddress, entry: firmware.entryAddress },
-      kernelRelease: firmware.release,
+      ...payload,
+      oemStrings: spec.oemStrings,
       clock: hostClock,
       log,
       entropy: hostEntropy,

@@ -5,6 +5,8 @@ import type { MemoryLayout } from './memory-layout.ts';
 /** Offsets in struct boot_params. @spec LINUX-BOOT "The Real-Mode Kernel Header" */
 const boot_params = {
   size: 4096,
+  acpi_rsdp_addr: 0x070,
+  setup_sects: 0x1f1,
   e820_entries: 0x1e8,
   boot_flag: 0x1fe,
   header: 0x202,
@@ -43,6 +45,10 @@ export interface BootParams {
   /** Bytes of the command line without its NUL. */
   readonly commandLineLength: number;
   readonly initrd?: { readonly gpa: number; readonly length: number };
+  /** Where ACPI's root pointer is. */
+  readonly rsdp?: number;
+  /** What the kernel's file brings, from `setup_sects` on; a loader's own fields are written over it. */
+  readonly setupHeader?: Uint8Array;
 }
 
 /**
@@ -53,12 +59,14 @@ export interface BootParams {
 export function writeBootParams(memory: GuestMemory, params: BootParams): void {
   const page = BOOT.zeroPage;
   memory.write(page, new Uint8Array(boot_params.size));
+  if (params.setupHeader !== undefined) memory.write(page + boot_params.setup_sects, params.setupHeader);
+  memory.writeU64(page + boot_params.acpi_rsdp_addr, BigInt(params.rsdp ?? 0));
   memory.writeU16(page + boot_params.boot_flag, 0xaa55);
   memory.writeU32(page + boot_params.header, 0x5372_6448); // "HdrS"
-  memory.writeU16(page + boot_params.version, 0x020c);
+  if (params.setupHeader === undefined) memory.writeU16(page + boot_params.version, 0x020c);
   memory.writeU8(page + boot_params.type_of_loader, 0xff);
   memory.writeU8(page + boot_params.loadflags, 1); // LOADED_HIGH
-  memory.writeU32(page + boot_params.kernel_alignment, 0x0100_0000);
+  if (params.setupHeader === undefined) memory.writeU32(page + boot_params.kernel_alignment, 0x0100_0000);
   memory.writeU32(page + boot_params.cmd_line_ptr, BOOT.commandLine);
   memory.writeU32(page + boot_params.cmdline_size, params.commandLineLength + 1);
   memory.writeU32(page + boot_params.ramdisk_image, params.initrd?.gpa ?? 0);

@@ -93,14 +93,15 @@ test('the zero page carries the setup header and the e820 map at the offsets of 
   assert.deepEqual(entry(2), [0x100000000n, 0x1000000n, 1]);
 });
 
-test('the boot page tables map the first GiB onto itself in 2 MiB pages', () => {
+test('the boot page tables map the first 4 GiB onto themselves in 2 MiB pages', () => {
   const memory = ram();
   writePageTables(memory);
   assert.equal(memory.readU64(0x9000), 0xa003n);
   assert.equal(memory.readU64(0xa000), 0xb003n);
   assert.equal(memory.readU64(0xb000), 0x83n);
   assert.equal(memory.readU64(0xb000 + 511 * 8), 0x3fe00083n);
-  assert.equal(memory.readU64(0xa008), 0n);
+  assert.deepEqual([memory.readU64(0xa008), memory.readU64(0xa018), memory.readU64(0xa020)], [0xc003n, 0xe003n, 0n]);
+  assert.equal(memory.readU64(0xe000 + 511 * 8), 0xffe00083n);
 });
 
 test('the GDT at 0x500 holds null, 64-bit code, data and TSS descriptors', () => {

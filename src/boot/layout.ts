@@ -5,17 +5,26 @@
 export const BOOT = {
   gdt: 0x500,
   idt: 0x520,
+  /** hvm_start_info and what it points to. */
+  pvhStartInfo: 0x6000,
+  pvhModules: 0x6040,
+  pvhMemoryMap: 0x7000,
   /** boot_params, the "zero page". */
   zeroPage: 0x7000,
   stack: 0x8ff0,
   pml4: 0x9000,
   pdpt: 0xa000,
+  /** Four of them. */
   pageDirectory: 0xb000,
   commandLine: 0x20000,
   /** Bytes reserved for the command line, its terminating NUL included. */
   commandLineBytes: 0x10000,
   /** Extended BIOS data area: the MP table is here, and low RAM ends here. */
   ebda: 0x9fc00,
+  /** ACPI's root pointer and tables, up to where SMBIOS begins; in the range that kernels search. */
+  acpi: 0xe_0000,
+  /** SMBIOS's entry point and tables, up to 1 MiB; likewise. */
+  smbios: 0xf_0000,
   highMemory: 0x10_0000,
 } as const;
 

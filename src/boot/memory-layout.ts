@@ -1,6 +1,6 @@
 import { alignUp, MiB } from '../base/units.ts';
 import { BootError } from './boot-error.ts';
-import { type KernelImage, checkKernelImage } from './kernel-image.ts';
+import { type KernelImage, checkKernelImage, kernelEnd } from './kernel-image.ts';
 import { FOUR_GIB, MMIO_WINDOW_START } from './layout.ts';
 
 /** Where guest RAM is. The kernel lies in it, and does not count towards the size the user asked for. */
@@ -26,19 +26,31 @@ export function computeMemoryLayout(memoryBytes: number, kernel: KernelImage): M
     throw new BootError('ERR_MEMORY_SIZE', `Cannot lay out guest memory: size is ${memoryBytes} bytes`);
   }
   const asked = alignUp(memoryBytes, PAGE_BYTES);
-  const kernelEnd = kernel.loadAddress + alignUp(kernel.bytes.length, PAGE_BYTES);
-  if (asked < kernelEnd) {
-    const state = `it needs ${Math.ceil(kernelEnd / MiB)} MiB, the guest has ${Math.floor(asked / MiB)} MiB`;
+  const needed = kernelEnd(kernel);
+  if (asked < needed) {
+    const state = `it needs ${Math.ceil(needed / MiB)} MiB, the guest has ${Math.floor(asked / MiB)} MiB`;
     throw new BootError('ERR_MEMORY_SIZE', `Cannot fit the kernel: ${state}`);
   }
-  if (kernelEnd > MMIO_WINDOW_START) {
+  if (needed > MMIO_WINDOW_START) {
     throw new BootError(
       'ERR_KERNEL_IMAGE',
-      `Cannot use kernel image: it ends at 0x${kernelEnd.toString(16)}, among devices`,
+      `Cannot use kernel image: it ends at 0x${needed.toString(16)}, among devices`,
     );
   }
   // Above the window the kernel is not extra: its place is taken from the low part, as upstream counts.
-  const end = asked > MMIO_WINDOW_START ? asked : kernelEnd + asked;
+  const end = kernel.counted === true || asked > MMIO_WINDOW_START ? asked : needed + asked;
+  return split(end);
+}
+
+/** RAM without a kernel in it: what firmware finds. @throws {BootError} ERR_MEMORY_SIZE */
+export function plainMemoryLayout(memoryBytes: number): MemoryLayout {
+  if (!Number.isSafeInteger(memoryBytes) || memoryBytes < 2 * MiB) {
+    throw new BootError('ERR_MEMORY_SIZE', `Cannot lay out guest memory: size is ${memoryBytes} bytes`);
+  }
+  return split(alignUp(memoryBytes, PAGE_BYTES));
+}
+
+function split(end: number): MemoryLayout {
   const lowBytes = Math.min(end, MMIO_WINDOW_START);
   const highBytes = end - lowBytes;
   return { lowBytes, highBytes, ramEnd: highBytes > 0 ? FOUR_GIB + highBytes : lowBytes };

@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
+import { ascii, u16, u32 } from './bytes.ts';
 import { BOOT, IOAPIC_BASE, LAPIC_BASE } from './layout.ts';
 
 const SPEC_REVISION = 4; // MP 1.4
@@ -89,16 +90,4 @@ function checksummed(bytes: number[], at: number): number[] {
 
 function sum(bytes: readonly number[]): number {
   return bytes.reduce((total, byte) => total + byte, 0);
-}
-
-function ascii(text: string): number[] {
-  return Array.from(text, (character) => character.charCodeAt(0));
-}
-
-function u16(value: number): number[] {
-  return [value & 0xff, (value >>> 8) & 0xff];
-}
-
-function u32(value: number): number[] {
-  return [...u16(value), ...u16(value >>> 16)];
 }

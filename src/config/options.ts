@@ -1,4 +1,6 @@
-import type { OpenedFile } from './spec.ts';
+import type { KernelFormat, OpenedFile } from './spec.ts';
+
+export type { KernelFormat } from './spec.ts';
 
 /** What a user asks for. Everything but the command has a default; `resolveConfig` checks it and fills it in. */
 export interface MachineOptions {
@@ -6,8 +8,8 @@ export interface MachineOptions {
   readonly root?: string;
   /** Whether the guest may change the root directory; enforced on the host. */
   readonly readOnly?: boolean;
-  /** Program (absolute, or found through the guest's PATH) and its arguments. */
-  readonly command: readonly string[];
+  /** Program (absolute, or found through the guest's PATH) and its arguments. With `kernel.path` or `bios` it may be left out. */
+  readonly command?: readonly string[];
   /** Variables of the guest's environment, over a small default one. */
   readonly env?: Readonly<Record<string, string>> | readonly string[];
   /** Absolute directory in the guest; default `/`. */
@@ -38,6 +40,10 @@ export interface MachineOptions {
   /** Serial ports (16550 UARTs), which a kernel with a driver for them knows as ttyS0, ttyS1 and on; at most four. */
   readonly serials?: readonly SerialOptions[];
   readonly kernel?: KernelOptions;
+  /** A host file with raw firmware (SeaBIOS, qboot) that runs from the reset vector in place of a kernel. */
+  readonly bios?: string;
+  /** SMBIOS type 11 strings, which the guest reads in `/sys/firmware/dmi` or by `dmidecode`. */
+  readonly oemStrings?: readonly string[];
   /** What the guest's own TCP and UDP sockets reach, through the host's; default `none`. */
   readonly network?: 'none' | NetworkOptions;
   /** The socket device between guest and host; false for none at all. */
@@ -148,6 +154,17 @@ export type StreamKind = 'terminal' | 'pipe' | 'none';
 
 /** Which kernel boots. */
 export interface KernelOptions {
+  /** A kernel of your own in a file of its own, such as `/boot/vmlinuz-6.1.0-56-cloud-amd64`; default: libkrunfw's. */
+  readonly path?: string;
+  /**
+   * What that file is; default `auto`, which tells ELF files, bzImages and compressed ELF files apart. `raw` is loaded and
+   * entered at 2 GiB as it is; the `image-` formats hold a compressed ELF file somewhere.
+   */
+  readonly format?: KernelFormat;
+  /** A host file that this kernel finds as its initramfs. */
+  readonly initramfs?: string;
+  /** What this kernel is told in place of the default command line; words for devices and init are put behind it. */
+  readonly cmdline?: string;
   /** A libkrunfw library; default: found by the kernel provider. */
   readonly firmware?: string;
   /** What replaces the value of the kernel's `console=` argument, for example `hvc1`. */

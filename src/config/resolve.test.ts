@@ -23,6 +23,7 @@ test('a root and a command are enough; everything else has a default', () => {
     engine: 'auto',
     vm: { memoryBytes: 512 * 1024 * 1024, vcpus: 1 },
     kernel: { extraArguments: [] },
+    oemStrings: [],
     shares: [{ tag: '/dev/root', path: '/r', readOnly: false, init: true, overlay: [] }],
     disks: [],
     consoles: [

@@ -1,12 +1,13 @@
 import { MiB } from '../base/units.ts';
-import { checkChoice, checkInteger, checkKeys, checkText, checkWords, refuse } from './checks.ts';
+import { checkChoice, checkInteger, checkKeys, refuse } from './checks.ts';
 import { resolveConsoles } from './consoles.ts';
 import { resolveDisks, resolveRootDisk, rootDiskShare } from './disks.ts';
+import { bringsItsOwn, resolveBios, resolveKernel, resolveOemStrings } from './kernel.ts';
 import { resolveVsock } from './network.ts';
 import { resolveSerials } from './ports.ts';
-import type { KernelOptions, MachineOptions } from './options.ts';
+import type { MachineOptions } from './options.ts';
 import { ROOT_TAG, resolveShares } from './shares.ts';
-import type { KernelSpec, MachineSpec } from './spec.ts';
+import type { MachineSpec } from './spec.ts';
 import { resolveWorkload } from './workload.ts';
 
 /** Guest memory that a machine has when nobody says otherwise. */
@@ -28,6 +29,8 @@ const KNOWN: readonly (keyof MachineOptions)[] = [
     'ports',
     'serials',
     'kernel',
+    'bios',
+    'oemStrings',
     'engine',
     'network',
     'vsock',
@@ -56,6 +59,8 @@ export function resolveConfig(options: MachineOptions, others: readonly string[]
       vcpus: checkInteger('vcpus', options.vcpus ?? 1, 1, VCPUS_MAX),
     },
     kernel: resolveKernel(options.kernel ?? {}),
+    ...resolveBios(options),
+    oemStrings: resolveOemStrings(options),
     shares,
     disks: resolveDisks(options),
     ...(rootDisk !== undefined && { rootDisk }),
@@ -64,7 +69,7 @@ export function resolveConfig(options: MachineOptions, others: readonly string[]
     ...(vsock !== undefined && { vsock }),
     workload: resolveWorkload(options),
   };
-  if (!spec.shares.some(({ tag }) => tag === ROOT_TAG)) {
+  if (!spec.shares.some(({ tag }) => tag === ROOT_TAG) && !bringsItsOwn(options)) {
     refuse(
       'the options',
       'there is no root',
@@ -72,17 +77,6 @@ export function resolveConfig(options: MachineOptions, others: readonly string[]
     );
   }
   return deepFreeze(spec);
-}
-
-function resolveKernel(kernel: KernelOptions): KernelSpec {
-  checkKeys('kernel', kernel, ['firmware', 'console', 'extraArguments']);
-  const { firmware, console, extraArguments } = kernel;
-  const [consoleWord] = checkWords('kernel.console', console === undefined ? [] : [console]);
-  return {
-    ...(firmware !== undefined && { firmware: checkText('kernel.firmware', firmware) }),
-    ...(consoleWord !== undefined && { console: consoleWord }),
-    extraArguments: checkWords('kernel.extraArguments', extraArguments),
-  };
 }
 
 /** Overlay data stays as it is: bytes cannot be frozen, and copying an image would cost. */

@@ -4,6 +4,10 @@ export interface MachineSpec {
   /** What the hypervisor is asked for. */
   readonly vm: { readonly memoryBytes: number; readonly vcpus: number };
   readonly kernel: KernelSpec;
+  /** Host path of firmware that runs in place of libkrunfw's kernel. */
+  readonly bios?: string;
+  /** SMBIOS's strings of the machine's owner. */
+  readonly oemStrings: readonly string[];
   /** virtio-fs devices, in device order. */
   readonly shares: readonly ShareSpec[];
   /** virtio-blk devices, in device order: vda, vdb and on. */
@@ -22,12 +26,26 @@ export interface MachineSpec {
 export interface KernelSpec {
   /** Host path of a libkrunfw library; absent: the kernel provider looks for one. */
   readonly firmware?: string;
+  /** A kernel of the user's; absent: libkrunfw's. */
+  readonly file?: KernelFileSpec;
   /** Replaces the value of `console=` on the default command line. */
   readonly console?: string;
   /** Words put after the default command line. */
   readonly extraArguments: readonly string[];
   /** Words that spare the guest work at boot; absent: the machine's own list; empty: upstream's exact line. */
   readonly tuning?: readonly string[];
+}
+
+/** What a kernel's file is. */
+export type KernelFormat = 'auto' | 'raw' | 'elf' | 'pe-gz' | 'image-bz2' | 'image-gz' | 'image-zstd' | 'bzimage';
+
+/** A kernel in a file of its own. */
+export interface KernelFileSpec {
+  readonly path: string;
+  readonly format: KernelFormat;
+  readonly initramfs?: string;
+  /** In place of the default words and of the machine's tuning. */
+  readonly commandLine?: string;
 }
 
 /** A host directory, or nothing but an overlay, under a tag. */

@@ -1,4 +1,5 @@
 import { checkArray, checkGuestPath, checkInteger, checkText, refuse } from './checks.ts';
+import { bringsItsOwn } from './kernel.ts';
 import type { MachineOptions, VolumeOptions } from './options.ts';
 import { volumeTag } from './shares.ts';
 import type { MountSpec, RlimitSpec, WorkloadSpec } from './spec.ts';
@@ -17,6 +18,7 @@ export function resolveWorkload(options: MachineOptions): WorkloadSpec {
   const command = checkArray('command', options.command).map((word, index) =>
     checkText(`command[${index}]`, word, { empty: index > 0 }),
   );
+  if (command.length === 0 && bringsItsOwn(options)) command.push('/bin/sh');
   if (command.length === 0) refuse('command', 'it has no program');
   const { hostname, user } = options;
   return {

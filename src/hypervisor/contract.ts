@@ -10,6 +10,8 @@ export interface Hypervisor {
 export interface VmConfig {
   /** Bytes of guest-physical memory from address 0, a multiple of 4 KiB, below the MMIO window. */
   readonly memoryBytes: number;
+  /** Further bytes, which end at 4 GiB and hold firmware; a multiple of 4 KiB. */
+  readonly topBytes?: number;
   readonly vcpus: number;
 }
 
@@ -53,7 +55,7 @@ export type VcpuStop =
   | { readonly reason: 'error'; readonly detail: string };
 
 export interface Vcpu {
-  /** Sets registers before the first run. boot/entry-state.ts makes it. */
+  /** Sets registers before the first run; without it a vCPU starts at the reset vector. boot/entry-state.ts makes it. */
   setEntryState(state: EntryState): void;
   /** Runs until the machine stops it or the guest ends; the host's event loop turns meanwhile. */
   run(io: GuestIo): Promise<VcpuStop>;

@@ -1,12 +1,7 @@
 import { assert } from '../base/assert.ts';
-import { writeBootParams } from '../boot/boot-params.ts';
-import { writeCommandLine } from '../boot/command-line.ts';
-import { linux64EntryState } from '../boot/entry-state.ts';
-import { writeDescriptorTables } from '../boot/gdt.ts';
-import { loadKernel } from '../boot/kernel-image.ts';
-import { computeMemoryLayout } from '../boot/memory-layout.ts';
-import { writeMpTable } from '../boot/mp-table.ts';
-import { writePageTables } from '../boot/page-tables.ts';
+import { loadFirmware } from '../boot/firmware-image.ts';
+import { loadLinux } from '../boot/load-linux.ts';
+import type { MemoryLayout } from '../boot/memory-layout.ts';
 import { Bus } from '../bus/bus.ts';
 import type { MachineSpec } from '../config/spec.ts';
 import type { Vm } from '../hypervisor/contract.ts';
@@ -18,6 +13,7 @@ import { kernelCommandLine } from './kernel-words.ts';
 import { LegacyDevices } from './legacy-devices.ts';
 import { Machine, type SeatedDevice } from './machine.ts';
 import { slotAt } from './memory-map.ts';
+import { memoryLayoutFor } from './vm-config.ts';
 import { PhaseClock } from './phases.ts';
 import { Outcome } from './outcome.ts';
 import type { MachineResources } from './resources.ts';
@@ -29,8 +25,8 @@ import type { MachineResources } from './resources.ts';
  * @throws {BootError} ERR_KERNEL_IMAGE, ERR_MEMORY_SIZE, ERR_COMMAND_LINE   @throws {MachineError} ERR_DEVICE_COUNT
  */
 export function assemble(spec: Pick<MachineSpec, 'vm' | 'kernel'>, vm: Vm, resources: MachineResources): Machine {
-  const { kernel, clock } = resources;
-  const layout = computeMemoryLayout(spec.vm.memoryBytes, kernel);
+  const { clock } = resources;
+  const layout = memoryLayoutFor(spec.vm.memoryBytes, resources.kernel);
   assert(vm.memory.contains(0, layout.lowBytes), 'guest memory as vmConfigFor says');
   assert(layout.highBytes === 0, 'no memory above 4 GiB yet');
   const phases = new PhaseClock(() => clock.nowNs());
@@ -50,17 +46,34 @@ export function assemble(spec: Pick<MachineSpec, 'vm' | 'kernel'>, vm: Vm, resou
   const watchers = { consoles, phases, onExitCode: (code: number) => outcome.report(code) };
   const devices = seatDevices(deviceTable(resources, watchers), vm, mmio, resources);
 
-  const commandLine = kernelCommandLine(spec.kernel, resources, devices);
-  loadKernel(vm.memory, kernel);
-  writeDescriptorTables(vm.memory);
-  writePageTables(vm.memory);
-  writeMpTable(vm.memory, vm.vcpus.length);
-  writeCommandLine(vm.memory, commandLine);
-  writeBootParams(vm.memory, { layout, commandLineLength: commandLine.length });
-  for (const vcpu of vm.vcpus) vcpu.setEntryState(linux64EntryState(kernel.entry));
+  const commandLine = loadPayload({ spec, vm, resources, layout, devices, legacy });
   phases.mark('kernel loaded');
 
   return new Machine({ vm, io: guestIo(ports, mmio), legacy, devices, outcome, consoles, phases, commandLine });
+}
+
+interface Loading {
+  readonly spec: Pick<MachineSpec, 'vm' | 'kernel'>;
+  readonly vm: Vm;
+  readonly resources: MachineResources;
+  readonly layout: MemoryLayout;
+  readonly devices: readonly SeatedDevice[];
+  readonly legacy: LegacyDevices;
+}
+
+/** Puts into memory what runs first, and the CPUs where it begins. @returns the kernel's command line */
+function loadPayload({ spec, vm, resources, layout, devices, legacy }: Loading): string {
+  const { kernel, initramfs, oemStrings = [] } = resources;
+  if ('firmware' in kernel) {
+    loadFirmware(vm.memory, kernel);
+    return '';
+  }
+  const commandLine = kernelCommandLine(spec.kernel, { ...resources, kernel }, devices);
+  const virtio = devices.map(({ slot }) => ({ ...slot, bytes: WINDOW_BYTES }));
+  const acpi = { vcpus: vm.vcpus.length, virtio, serials: legacy.connectedSerials };
+  const entry = loadLinux(vm.memory, { kernel, layout, commandLine, initramfs, acpi, oemStrings });
+  for (const vcpu of vm.vcpus) vcpu.setEntryState(entry);
+  return commandLine;
 }
 
 /** Gives each device its window and interrupt, in table order. */

@@ -26,6 +26,7 @@ export class LegacyDevices {
   readonly #cmos: Cmos;
   readonly #i8042: I8042;
   readonly serials: readonly Uart[];
+  readonly #connected: { readonly port: number; readonly ports: number; readonly irq: number }[] = [];
 
   constructor(ports: Bus, { vm, clock, memory, serials, onReset }: LegacyOptions) {
     this.#cmos = new Cmos({ clock, memory });
@@ -35,10 +36,16 @@ export class LegacyDevices {
       if (index === 0 && backend === undefined) return [];
       const uart = new Uart(vm.irqLine(irq), backend ?? { write: () => true });
       ports.attach(base, UART_PORT_COUNT, uart);
+      if (backend !== undefined) this.#connected.push({ port: base, ports: UART_PORT_COUNT, irq });
       return [uart];
     });
     this.#i8042 = new I8042({ irq: vm.irqLine(I8042_IRQ), onReset });
     ports.attach(I8042_PORTS.base, I8042_PORTS.length, this.#i8042);
+  }
+
+  /** Serial ports at whose other end somebody is. */
+  get connectedSerials(): readonly { readonly port: number; readonly ports: number; readonly irq: number }[] {
+    return this.#connected;
   }
 
   save(): LegacyState {

@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
+import type { FirmwareImage } from '../boot/firmware-image.ts';
 import type { KernelImage } from '../boot/kernel-image.ts';
 import type { SerialBackend } from '../devices/legacy/uart.ts';
 import type { MemoryDiscarder } from '../devices/virtio-balloon/backend.ts';
@@ -11,7 +12,11 @@ import type { VsockBackend } from '../devices/virtio-vsock/index.ts';
 
 /** Everything a machine needs from outside, opened. The machine closes none of it. */
 export interface MachineResources {
-  readonly kernel: GuestKernel;
+  readonly kernel: Payload;
+  /** For the kernel: it is at the top of RAM. */
+  readonly initramfs?: Uint8Array;
+  /** SMBIOS's strings of the owner. */
+  readonly oemStrings?: readonly string[];
   readonly clock: Clock;
   readonly log: Log;
   readonly entropy: ByteSource;
@@ -32,6 +37,9 @@ export interface MachineResources {
   /** See `MmioTransportOptions.schedule`. */
   readonly schedule?: (task: () => void) => void;
 }
+
+/** What runs first. */
+export type Payload = GuestKernel | FirmwareImage;
 
 /** A kernel, and what its builder decided that a loader must know. */
 export interface GuestKernel extends KernelImage {

@@ -11,6 +11,7 @@ import { SoftVcpu, type VcpuState } from './vcpu.ts';
 export type { SoftHost } from './host.ts';
 
 const WASM_PAGE = 65536;
+const FOUR_GIB = 0x1_0000_0000;
 
 /** The software engine: our own CPU on this thread. */
 export function createSoftHypervisor(host: SoftHost): Hypervisor & { readonly tscKHz: number } {
@@ -22,22 +23,33 @@ export function createSoftHypervisor(host: SoftHost): Hypervisor & { readonly ts
 class SoftVm implements Vm {
   readonly memory: GuestMemory;
   readonly memoryBytes: number;
+  /** With what firmware takes. */
+  readonly #ramBytes: number;
   readonly #vcpus: readonly SoftVcpu[];
   readonly #controller: InterruptController;
 
   constructor(host: SoftHost, config: VmConfig) {
-    const pages = Math.ceil((ENGINE_BYTES + config.memoryBytes) / WASM_PAGE);
+    const { memoryBytes, topBytes = 0 } = config;
+    // Firmware's memory lies behind RAM for the CPU, which is told about the address it goes by.
+    const ramBytes = memoryBytes + topBytes;
+    const pages = Math.ceil((ENGINE_BYTES + ramBytes) / WASM_PAGE);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-    this.memoryBytes = config.memoryBytes;
-    this.memory = new GuestMemory(memory.buffer, [{ gpa: 0, length: config.memoryBytes, offset: ENGINE_BYTES }]);
+    this.memoryBytes = memoryBytes;
+    const top = FOUR_GIB - topBytes;
+    this.memory = new GuestMemory(memory.buffer, [
+      { gpa: 0, length: ramBytes, offset: ENGINE_BYTES },
+      ...(topBytes > 0 ? [{ gpa: top, length: topBytes, offset: ENGINE_BYTES + memoryBytes }] : []),
+    ]);
     const vcpus: SoftVcpu[] = [];
     const tsc = Array.from({ length: config.vcpus }, (_, i) => ({ kHz: TSC_KHZ, now: () => vcpus[i]?.tsc() ?? 0 }));
     this.#controller = new InterruptController({ clock: host.clock, tsc });
-    vcpus.push(new SoftVcpu({ host, memory, ramBytes: config.memoryBytes, controller: this.#controller }));
+    vcpus.push(new SoftVcpu({ host, memory, ramBytes, topBytes, controller: this.#controller }));
     this.memory.setWriteHook((gpa, length) => {
-      for (const vcpu of vcpus) vcpu.wrote(gpa, length);
+      const physical = topBytes > 0 && gpa >= top ? gpa - top + memoryBytes : gpa;
+      for (const vcpu of vcpus) vcpu.wrote(physical, length);
     });
     this.#vcpus = vcpus;
+    this.#ramBytes = ramBytes;
   }
 
   get vcpus(): readonly Vcpu[] {
@@ -58,7 +70,7 @@ class SoftVm implements Vm {
       version: 1,
       kind: 'soft',
       memoryBytes,
-      memory: saveMemory(memory, memoryBytes),
+      memory: saveMemory(memory, this.#ramBytes),
       vcpus: this.#vcpus.map((vcpu) => vcpu.save()),
       interrupts: this.#controller.save(),
     };
@@ -72,7 +84,7 @@ class SoftVm implements Vm {
         `Cannot restore a VM of ${this.memoryBytes} bytes and ${this.#vcpus.length} vCPUs: state has ${found}`,
       );
     }
-    restoreMemory(this.memory, this.memoryBytes, state.memory);
+    restoreMemory(this.memory, this.#ramBytes, state.memory);
     // First the vCPUs: their time is what the interrupt hardware counts.
     this.#vcpus.forEach((vcpu, index) => {
       vcpu.restore(vcpus[index] as VcpuState);

@@ -27,6 +27,8 @@ export interface SoftVcpuParts {
   readonly host: SoftHost;
   readonly memory: WebAssembly.Memory;
   readonly ramBytes: number;
+  /** The last so many bytes of RAM are those below 4 GiB. */
+  readonly topBytes?: number;
   readonly controller: InterruptController;
 }
 
@@ -54,7 +56,7 @@ export class SoftVcpu implements Vcpu {
   #wake: () => void = () => {};
   readonly #msr: MsrValue = { low: 0, high: 0 };
 
-  constructor({ host, memory, ramBytes, controller }: SoftVcpuParts) {
+  constructor({ host, memory, ramBytes, topBytes = 0, controller }: SoftVcpuParts) {
     this.#host = host;
     this.#controller = controller;
     this.#lapic = controller.lapic(0);
@@ -79,6 +81,7 @@ export class SoftVcpu implements Vcpu {
       onInit: () => {},
       onStartup: () => {},
     };
+    if (topBytes > 0) this.cpu.mmu.walker.setTop(2 ** 32 - topBytes, ramBytes - topBytes);
     powerOn(this.cpu);
   }
 

@@ -62,6 +62,8 @@ export class PageWalker {
   #pse = false;
   #pge = false;
   #reservedHigh = 0;
+  #topStart = HIGH;
+  #topShift = 0;
 
   constructor(ram: Ram, state: CpuState) {
     this.#i32 = state.i32;
@@ -92,7 +94,7 @@ export class PageWalker {
    * @returns the physical address, or -1 with the fault* fields set
    */
   walk(low: number, high: number, access: number): number {
-    if (this.levels === 0) return this.#unpaged(low);
+    if (this.levels === 0) return this.#folded(this.#unpaged(low));
     if (this.levels === 4 && (high << 16) >> 16 !== high) return this.#nonCanonical(low, high, access);
     this.#depth = 0;
     this.#rights = PTE.RW | PTE.US;
@@ -102,7 +104,17 @@ export class PageWalker {
     if (!this.#allowed(access)) return this.#fault(low, high, access, PF.P);
     this.#setAccessed((access & ACCESS.write) !== 0);
     this.leafGlobal = this.#pge && (this.#leaf & PTE.G) !== 0;
-    return physical;
+    return this.#folded(physical);
+  }
+
+  /** Physical addresses from `start` to 4 GiB mean RAM from `ram` on: firmware is there, and RAM is one piece. */
+  setTop(start: number, ram: number): void {
+    this.#topStart = start;
+    this.#topShift = start - ram;
+  }
+
+  #folded(physical: number): number {
+    return physical >= this.#topStart && physical < HIGH ? physical - this.#topShift : physical;
   }
 
   /** Paging off: linear addresses are physical and 32 bits wide. */
