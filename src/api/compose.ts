@@ -44,7 +44,7 @@ export async function compose(
     const config = await atStage('assemble', () => vmConfigFor(spec, resources.kernel));
     const vm = await atStage('engine', () => hypervisor.createVm(config));
     resources.balloon.attach(vm.memory);
-    const machine = await atStage('assemble', () => assembleOrClose(spec, vm, resources));
+    const machine = await atStage('assemble', () => assembleOrClose(spec, vm, inTurns(hypervisor, resources)));
     const { openConsoles, openSerials, openVsock, kernelRelease, close } = resources;
     openSerials.forEach((serial, index) => {
       const uart = machine.serials[index];
@@ -64,6 +64,11 @@ export async function compose(
     resources.close();
     throw error;
   }
+}
+
+/** vCPUs on threads of their own go on meanwhile: a device that they keep busy must leave turns to others. */
+function inTurns({ kind }: Hypervisor, resources: Resources): Resources {
+  return kind === 'kvm' ? { ...resources, schedule: (task) => void setImmediate(task) } : resources;
 }
 
 /** The machine closes its VM; when there is no machine, nobody else would. */

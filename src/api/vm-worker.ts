@@ -25,7 +25,7 @@ port.close();
 
 async function live(): Promise<void> {
   try {
-    const hypervisor = await openEngine({ engine: spec.engine, vcpus: spec.vm.vcpus });
+    const hypervisor = await openEngine({ engine: spec.engine, vcpus: spec.vm.vcpus, ...spec.kvm });
     composed = await compose(spec, {
       hypervisor,
       wire,

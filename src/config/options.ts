@@ -21,8 +21,12 @@ export interface MachineOptions {
   readonly user?: { readonly uid: number; readonly gid: number };
   /** Guest memory in MiB; default 512. */
   readonly memoryMiB?: number;
-  /** Virtual CPUs; one works today. */
+  /** Virtual CPUs; more than one need KVM. Default 1. */
   readonly vcpus?: number;
+  /** The guest may use virtualisation itself. KVM only, where the host allows it; the software engine has none. */
+  readonly nested?: boolean;
+  /** KVM keeps the local APICs, and the I/O APIC is ours; there is no PIC and no PIT. The software engine has all. */
+  readonly splitIrqchip?: boolean;
   /** Host directories mounted in the guest. */
   readonly volumes?: readonly VolumeOptions[];
   /** File-sharing devices under tags of your own; the guest mounts them itself. */

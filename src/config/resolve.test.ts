@@ -122,7 +122,9 @@ test('each option is checked and named', () => {
   refuses({ memoryMiB: 4 }, /memoryMiB: 4 is outside 48 to 3072/);
   refuses({ memoryMiB: 1e9 }, /outside/);
   refuses({ memoryMiB: '512' }, /memoryMiB: expected a whole number, found "512"/);
-  refuses({ vcpus: 2 }, /vcpus: 2 is outside 1 to 1/);
+  refuses({ engine: 'soft', vcpus: 2 }, /vcpus: 2 is outside 1 to 1/);
+  refuses({ vcpus: 129 }, /vcpus: 129 is outside 1 to 128/);
+  refuses({ nested: 1 }, /nested: expected true or false, found 1/);
   refuses({ engine: 'qemu' }, /engine: expected auto, kvm, soft, found "qemu"/);
   refuses({ workdir: 'x' }, /workdir: "x" is not absolute/);
   refuses({ hostname: 'a b' }, /hostname: "a b" is not/);

@@ -16,8 +16,8 @@ const MEMORY_MIB = 512;
 const MEMORY_MIB_MIN = 48;
 /** RAM and kernel lie below the device windows. */
 const MEMORY_MIB_MAX = 3072;
-/** Several need one thread per CPU, which the engine does not have yet. */
-const VCPUS_MAX = 1;
+/** What the engines could run at most: the software engine has no threads, CPUID's cache leaves count to 128. */
+const VCPUS_MAX = { soft: 1, kvm: 128, auto: 128 } as const;
 
 const KNOWN: readonly (keyof MachineOptions)[] = [
   ...(['root', 'readOnly', 'command', 'env', 'workdir', 'hostname', 'rlimits', 'user', 'memoryMiB', 'vcpus'] as const),
@@ -32,6 +32,8 @@ const KNOWN: readonly (keyof MachineOptions)[] = [
     'bios',
     'oemStrings',
     'engine',
+    'nested',
+    'splitIrqchip',
     'network',
     'vsock',
     'disks',
@@ -52,12 +54,14 @@ export function resolveConfig(options: MachineOptions, others: readonly string[]
   const shares = resolveShares(options);
   if (rootDisk !== undefined && options.root !== undefined) refuse('rootDisk', 'root is set as well');
   if (rootDisk !== undefined && !shares.some(({ tag }) => tag === ROOT_TAG)) shares.unshift(rootDiskShare());
+  const engine = checkChoice('engine', options.engine ?? 'auto', ['auto', 'kvm', 'soft']);
   const spec: MachineSpec = {
-    engine: checkChoice('engine', options.engine ?? 'auto', ['auto', 'kvm', 'soft']),
+    engine,
     vm: {
       memoryBytes: checkInteger('memoryMiB', options.memoryMiB ?? MEMORY_MIB, MEMORY_MIB_MIN, MEMORY_MIB_MAX) * MiB,
-      vcpus: checkInteger('vcpus', options.vcpus ?? 1, 1, VCPUS_MAX),
+      vcpus: checkInteger('vcpus', options.vcpus ?? 1, 1, VCPUS_MAX[engine]),
     },
+    ...resolveKvm(options),
     kernel: resolveKernel(options.kernel ?? {}),
     ...resolveBios(options),
     oemStrings: resolveOemStrings(options),
@@ -77,6 +81,14 @@ export function resolveConfig(options: MachineOptions, others: readonly string[]
     );
   }
   return deepFreeze(spec);
+}
+
+/** Absent when nothing was asked for. */
+function resolveKvm({ nested = false, splitIrqchip = false }: MachineOptions): Pick<MachineSpec, 'kvm'> {
+  for (const [name, value] of Object.entries({ nested, splitIrqchip })) {
+    if (typeof value !== 'boolean') refuse(name, `expected true or false, found ${JSON.stringify(value)}`);
+  }
+  return nested || splitIrqchip ? { kvm: { nested, splitIrqchip } } : {};
 }
 
 /** Overlay data stays as it is: bytes cannot be frozen, and copying an image would cost. */

@@ -21,6 +21,12 @@ export interface Vm {
   readonly vcpus: readonly Vcpu[];
   /** The interrupt line with this global system interrupt number (0-23). */
   irqLine(gsi: number): IrqLine;
+  /**
+   * Promises that a guest's 4-byte store of this value at this address has no effect but `onRing`, which then runs on
+   * the VM's thread some time later, once for one or more stores, while the vCPU goes on. Engines for which an exit
+   * costs no more leave it out; the store reaches `GuestIo` there.
+   */
+  bindDoorbell?(doorbell: { readonly gpa: number; readonly value: number }, onRing: () => void): void;
   close(): void;
   /** Memory, vCPUs and interrupt hardware, while no vCPU runs. Engines that cannot tell leave it out. */
   save?(): VmState;

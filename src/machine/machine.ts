@@ -3,6 +3,7 @@ import type { Uart } from '../devices/legacy/uart.ts';
 import type { GuestIo, Vcpu, Vm } from '../hypervisor/contract.ts';
 import type { MmioTransport } from '../virtio/mmio-transport.ts';
 import type { TransportState } from '../virtio/transport-state.ts';
+import { bindDoorbells } from './doorbells.ts';
 import type { ConsoleWatch } from './console-watch.ts';
 import type { LegacyDevices, LegacyState } from './legacy-devices.ts';
 import type { Slot } from './memory-map.ts';
@@ -44,6 +45,7 @@ export class Machine {
 
   constructor(parts: MachineParts) {
     this.#parts = parts;
+    bindDoorbells(parts.vm, parts.devices);
   }
 
   /** What the kernel was told. */

@@ -57,6 +57,8 @@ export interface MmioTransportOptions<Backend, Sizes extends readonly number[]> 
 export interface MmioTransport extends BusDevice {
   /** Broken rings and chains seen since creation. */
   readonly faults: number;
+  /** Queues the device has: QueueNotify is written with numbers below. */
+  readonly queueCount: number;
   /** As if the driver had written 0 to Status; also lets go of the backend when the machine ends. */
   reset(): void;
   save(): TransportState;
@@ -100,6 +102,10 @@ class Transport<Backend, Sizes extends readonly number[]> implements MmioTranspo
 
   get faults(): number {
     return this.#faults;
+  }
+
+  get queueCount(): number {
+    return this.#queueSizes.length;
   }
 
   /** Registers answer aligned 32-bit reads only; configuration space answers every size. */
