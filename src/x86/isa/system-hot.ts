@@ -169,7 +169,9 @@ function sysretHot(b: Emitter): void {
   const canonical = b.eq(b.sar(b.shl(target, b.const(16)), b.const(16)), target);
   const disabled = b.op('i32_eqz', b.op('i32_and', b.field32(S.efer), b.i32(EFER.SCE)));
   const waits = b.op('i32_ne', b.field32(S.attention), b.i32(0));
-  const slow = or32(b, b.op('i32_ne', b.field32(S.cpl), b.i32(0)), disabled, b.op('i32_eqz', canonical), any(b, flags, FLAG.TF), waits);
+  // With AC, accesses may have to be aligned from there on.
+  const special = any(b, flags, FLAG.TF | FLAG.AC);
+  const slow = or32(b, b.op('i32_ne', b.field32(S.cpl), b.i32(0)), disabled, b.op('i32_eqz', canonical), special, waits);
   b.if(
     b.size === 64 ? slow : b.i32(1),
     () => b.slowPath(),

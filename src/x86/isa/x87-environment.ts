@@ -55,12 +55,13 @@ export function save(cpu: SystemCpu, insn: Instruction): void {
   const { state } = cpu;
   let at = cpu.address(insn);
   probeWrite(cpu, at, sizeOf(insn) + 80);
+  checkAlignment(cpu, insn, at);
   writeEnvironment(cpu, insn, at);
   at = within(insn, at + BigInt(sizeOf(insn)));
   for (let i = 0; i < 8; i++) {
     const { low, high } = bitsOf(state, i);
-    cpu.write(at, 8, low);
-    cpu.write(within(insn, at + 8n), 2, BigInt(high));
+    const bits = (BigInt(high) << 64n) | low;
+    for (let j = 0; j < 10; j += 2) cpu.write(within(insn, at + BigInt(j)), 2, (bits >> BigInt(j * 8)) & 0xffffn);
     at = within(insn, at + REGISTER_BYTES);
   }
   initialize(state);
@@ -70,12 +71,14 @@ export function save(cpu: SystemCpu, insn: Instruction): void {
 export function restore(cpu: SystemCpu, insn: Instruction): void {
   const state = begin(cpu);
   let at = cpu.address(insn);
+  checkAlignment(cpu, insn, at);
   const environment = readEnvironment(cpu, insn, at);
   at = within(insn, at + BigInt(sizeOf(insn)));
   const registers: { low: bigint; high: number }[] = [];
   for (let i = 0; i < 8; i++) {
-    const low = cpu.read(at, 8);
-    registers.push({ low, high: Number(cpu.read(within(insn, at + 8n), 2)) });
+    let bits = 0n;
+    for (let j = 0; j < 10; j += 2) bits |= cpu.read(within(insn, at + BigInt(j)), 2) << BigInt(j * 8);
+    registers.push({ low: BigInt.asUintN(64, bits), high: Number(bits >> 64n) });
     at = within(insn, at + REGISTER_BYTES);
   }
   apply(state, environment);
@@ -84,6 +87,11 @@ export function restore(cpu: SystemCpu, insn: Instruction): void {
     setStBits(state, i, low, high);
   });
   state.set32(S.ftw, inUse);
+}
+
+/** The structure consists of words of the operand size, and is aligned like them; a register of it is not. @spec SDM-3A §6.15 table 6-7 */
+function checkAlignment(cpu: SystemCpu, insn: Instruction, at: bigint): void {
+  cpu.mmu.requireAligned(Number(at & 3n), insn.operandSize === 16 ? 2 : 4);
 }
 
 function apply(state: CpuState, environment: Environment): void {

@@ -28,7 +28,7 @@ export class X87Harness {
       state: this.state,
       instructionRip: CODE,
       address: () => MEMORY,
-      mmu: { privilege: () => 0, probe: () => this.onAccess() },
+      mmu: { privilege: () => 0, probe: () => this.onAccess(), requireAligned: () => {} },
       read: (linear: bigint, bytes: number) => this.#read(Number(linear - MEMORY), bytes),
       write: (linear: bigint, bytes: number, value: bigint) => this.#write(Number(linear - MEMORY), bytes, value),
     } as unknown as SystemCpu;

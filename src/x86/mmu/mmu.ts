@@ -1,6 +1,7 @@
 import { ENGINE, ENGINE_BYTES, JUMP_TABLE, S, TLB_TABLE, TLB_VIEW } from '../state/layout.ts';
 import type { CpuState } from '../state/state.ts';
 import { FLAG } from '../state/state.ts';
+import { CR0 } from '../system/control-bits.ts';
 import { GuestException, VECTOR } from '../system/exception.ts';
 import { ACCESS, SLOW_UPDATE } from './access.ts';
 import { CodePages } from './code-pages.ts';
@@ -125,8 +126,9 @@ export class Mmu {
   /** Call after a change of CPL or EFLAGS.AC: points generated code at the tables of that privilege. */
   selectView(): void {
     const user = this.#i32[S.cpl >> 2] === 3;
-    const ac = this.walker.smap && (this.#i32[S.flags >> 2]! & FLAG.AC) !== 0;
-    const view = user ? TLB_VIEW.user : ac ? TLB_VIEW.supervisorAc : TLB_VIEW.supervisor;
+    const ac = (this.#i32[S.flags >> 2]! & FLAG.AC) !== 0;
+    const strict = user && ac && (this.#i32[S.cr0 >> 2]! & CR0.AM) !== 0;
+    const view = strict ? TLB_VIEW.strict : user ? TLB_VIEW.user : ac && this.walker.smap ? TLB_VIEW.supervisorAc : TLB_VIEW.supervisor;
     this.#i32[S.tlb >> 2] = this.#engine + ENGINE.tlb + view * 2 * TLB_TABLE;
     this.#i32[S.jumpCache >> 2] = this.#engine + ENGINE.jumpCache + (user ? JUMP_TABLE : 0);
   }
@@ -199,7 +201,8 @@ export class Mmu {
     if (first < 0) return -1;
     const split = 4096 - (low & 0xfff);
     const second = bytes <= split ? 0 : this.#translateNext(low, high, access);
-    if (second < 0 || (this.watch.active && this.#breaks(low, high, bytes, false))) return LEAVE;
+    if (second < 0 || (this.#isStrict && this.#misaligned(low, bytes))) return LEAVE;
+    if (this.watch.active && this.#breaks(low, high, bytes, false)) return LEAVE;
     if (bytes <= split) {
       if (this.isRam(first, bytes)) return this.#ramBase + first;
       this.#readPhysical(first, this.#scratch, bytes);
@@ -226,7 +229,8 @@ export class Mmu {
     if (first < 0) return -1;
     const split = 4096 - (low & 0xfff);
     const second = bytes <= split ? 0 : this.#translateNext(low, high, access);
-    if (second < 0 || (this.watch.active && this.#breaks(low, high, bytes, true))) return LEAVE;
+    if (second < 0 || (this.#isStrict && this.#misaligned(low, bytes))) return LEAVE;
+    if (this.watch.active && this.#breaks(low, high, bytes, true)) return LEAVE;
     this.#storeFirst = first;
     this.#storeSplit = split;
     if (bytes <= split) {
@@ -247,7 +251,7 @@ export class Mmu {
    */
   probeDirect(bytes: number, write: boolean): number {
     const low = this.#i32[S.slowVa >> 2]!;
-    if ((low & 0xfff) + bytes > 4096) return -1;
+    if ((low & 0xfff) + bytes > 4096 || this.#isStrict) return -1;
     // What compiled code has checked once it may use for the accesses beside it.
     if (this.watch.active && this.watch.watchesPage(low, this.#i32[(S.slowVa >> 2) + 1]!)) return -1;
     const access = write ? this.#privilege() | ACCESS.write : this.#privilege();
@@ -269,18 +273,22 @@ export class Mmu {
   read(low: number, high: number, bytes: 1 | 2 | 4, access: number): number {
     const at = this.#plain(low, high, bytes, access);
     const host = at === NOT_PLAIN ? this.#gather(low, high, bytes, access) : at;
+    if (this.#isStrict) this.#checkAlignment(low, bytes, access);
     if (bytes === 4) return this.#view.getUint32(host, true);
     return bytes === 2 ? this.#view.getUint16(host, true) : this.#bytes[host]!;
   }
 
   read64(low: number, high: number, access: number): bigint {
     const at = this.#plain(low, high, 8, access);
-    return this.#view.getBigUint64(at === NOT_PLAIN ? this.#gather(low, high, 8, access) : at, true);
+    const host = at === NOT_PLAIN ? this.#gather(low, high, 8, access) : at;
+    if (this.#isStrict) this.#checkAlignment(low, 8, access);
+    return this.#view.getBigUint64(host, true);
   }
 
   write(low: number, high: number, bytes: 1 | 2 | 4, access: number, value: number): void {
     const at = this.#plain(low, high, bytes, access | ACCESS.write);
     const host = at === NOT_PLAIN ? this.#prepare(low, high, bytes, access) : at;
+    if (this.#isStrict) this.#checkAlignment(low, bytes, access);
     if (bytes === 4) this.#view.setInt32(host, value, true);
     else if (bytes === 2) this.#view.setInt16(host, value, true);
     else this.#bytes[host] = value;
@@ -290,6 +298,7 @@ export class Mmu {
   write64(low: number, high: number, access: number, value: bigint): void {
     const at = this.#plain(low, high, 8, access | ACCESS.write);
     const host = at === NOT_PLAIN ? this.#prepare(low, high, 8, access) : at;
+    if (this.#isStrict) this.#checkAlignment(low, 8, access);
     this.#view.setBigUint64(host, value, true);
     if (at === NOT_PLAIN) this.commitStore(8);
   }
@@ -298,9 +307,15 @@ export class Mmu {
   writePair(low: number, high: number, access: number, valueLow: number, valueHigh: number): void {
     const at = this.#plain(low, high, 8, access | ACCESS.write);
     const host = at === NOT_PLAIN ? this.#prepare(low, high, 8, access) : at;
+    if (this.#isStrict) this.#checkAlignment(low, 8, access);
     this.#view.setInt32(host, valueLow, true);
     this.#view.setInt32(host + 4, valueHigh, true);
     if (at === NOT_PLAIN) this.commitStore(8);
+  }
+
+  /** #AC where alignment is checked, for structures that are accessed as bytes. */
+  requireAligned(low: number, alignment: number): void {
+    if (this.#isStrict && this.#misaligned(low, alignment)) throw this.raise();
   }
 
   /** Copies bytes out of guest memory. Not for ranges whose first page is written before the second is checked. */
@@ -404,6 +419,24 @@ export class Mmu {
     if (this.#written[page / 4096] === 0) return;
     this.#written[page / 4096] = 0;
     this.#tlb.dropWrites(this.#ramBase + page);
+  }
+
+  /** Each access is checked for its alignment: CR0.AM and EFLAGS.AC are set at CPL 3. */
+  get #isStrict(): boolean {
+    return this.#i32[S.tlb >> 2] === this.#engine + ENGINE.tlb + TLB_VIEW.strict * 2 * TLB_TABLE;
+  }
+
+  /** #AC, recorded; page faults come first. @spec SDM-3A §6.15 "Interrupt 17" */
+  #misaligned(low: number, bytes: number): boolean {
+    if ((low & (bytes - 1)) === 0) return false;
+    this.walker.faultVector = VECTOR.AC;
+    this.walker.faultCode = 0;
+    return true;
+  }
+
+  /** The same for an access in TypeScript. */
+  #checkAlignment(low: number, bytes: number, access: number): void {
+    if ((access & (ACCESS.user | ACCESS.implicit)) === ACCESS.user && this.#misaligned(low, bytes)) throw this.raise();
   }
 
   /** An access of generated code that faults no more: whether it has to leave the instruction for a data breakpoint. */

@@ -34,11 +34,14 @@ export class Tlb {
     this.#state = state;
     this.#words = new Int32Array(buffer as ArrayBuffer, at, TABLES * TABLE_WORDS);
     this.#quads = new BigUint64Array(buffer as ArrayBuffer, at, (TABLES * TABLE_WORDS) >> 1);
+    const strict = at + TLB_VIEW.strict * 2 * TLB_TABLE;
+    new BigUint64Array(buffer as ArrayBuffer, strict, TLB_TABLE >> 2).fill(TLB_EMPTY);
     this.flushAll();
   }
 
   /** Host offset of a byte, or -1. */
   lookup(view: number, write: 0 | 1, low: number, high: number): number {
+    if (view === TLB_VIEW.strict) return -1;
     const at = entryAt(view, write, low);
     if (this.#words[at] !== (low & -4096) || this.#words[at + 1] !== high) return -1;
     return (this.#words[at + 2]! + low) >>> 0;
@@ -46,6 +49,7 @@ export class Tlb {
 
   /** @param hostPage host offset of the page's first byte */
   fill(view: number, write: 0 | 1, low: number, high: number, hostPage: number, global: boolean): void {
+    if (view === TLB_VIEW.strict) return;
     const at = entryAt(view, write, low);
     const page = low & -4096;
     this.#words[at] = page;

@@ -98,8 +98,9 @@ export const TLB_ENTRY = 16;
 export const TLB_TABLE = TLB_ENTRIES * TLB_ENTRY;
 /** The write table follows the read table. */
 export const TLB_WRITE = TLB_TABLE;
-/** Views: supervisor, user, supervisor with EFLAGS.AC set while CR4.SMAP is on. */
-export const TLB_VIEW = { supervisor: 0, user: 1, supervisorAc: 2 } as const;
+/** Views: supervisor, user, supervisor with EFLAGS.AC set while CR4.SMAP is on; and one that stays empty, so that each access takes the slow path. */
+export const TLB_VIEW = { supervisor: 0, user: 1, supervisorAc: 2, strict: 3 } as const;
+/** Views that are filled. */
 export const TLB_VIEWS = 3;
 /** A tag that no page address equals. */
 export const TLB_EMPTY = 1n;
@@ -119,7 +120,7 @@ export const JUMP_EMPTY = 0x4000_0000_0000_0000n;
 export const ENGINE = {
   state: 0x0000,
   tlb: 0x1_0000,
-  jumpCache: 0x1_0000 + TLB_VIEWS * 2 * TLB_TABLE,
+  jumpCache: 0x1_0000 + (TLB_VIEWS + 1) * 2 * TLB_TABLE,
   records: 0x20_0000,
   recordsEnd: 0x400_0000,
 } as const;

@@ -40,9 +40,12 @@ export const lidt = (cpu: SystemCpu, insn: Instruction): void => loadTable(cpu, 
 function storeTable(cpu: SystemCpu, insn: Instruction, table: TableRegister): void {
   const at = memoryAddress(cpu, insn);
   checkUmip(cpu.state);
-  const bytes = is64(cpu.state) ? 8 : 4;
+  cpu.mmu.requireAligned(Number(at & 15n), 4);
   cpu.write(at, 2, BigInt(cpu.state.get32(table.limit) & 0xffff));
-  cpu.write(at + 2n, bytes, cpu.state.get64(table.base));
+  const base = cpu.state.get64(table.base);
+  const words = is64(cpu.state) ? 4 : 2;
+  // Two bytes at a time: behind the limit, the base is not aligned for more.
+  for (let i = 0; i < words; i++) cpu.write(at + BigInt(2 + i * 2), 2, (base >> BigInt(i * 16)) & 0xffffn);
 }
 
 /** A 16-bit operand size loads 24 bits of base. @spec SDM-2A "LGDT" */

@@ -56,6 +56,7 @@ function fxArea(cpu: SystemCpu, insn: Instruction): bigint {
   const { state } = cpu;
   if ((state.get32(S.cr0) & (CR0.EM | CR0.TS)) !== 0) throw new GuestException(VECTOR.NM);
   const at = memoryAddress(cpu, insn);
+  cpu.mmu.requireAligned(Number(at & 15n), 4);
   if ((at & 15n) !== 0n) throw gp(0);
   return at;
 }
