@@ -11,8 +11,8 @@ export interface FirmwareImage {
 const PAGE_BYTES = 4096;
 /** Above are only the local APIC's page and what firmware may be. */
 const FIRMWARE_BYTES_MAX = 16 * MiB;
-/** What a PC shows of its firmware below 1 MiB. */
-const SHADOW_BYTES = 128 * KiB;
+/** What firmware expects of itself below 1 MiB: a PC shows 128 KiB, and larger images copy the rest there. */
+const SHADOW_BYTES = 256 * KiB;
 
 /** Bytes of memory that end at 4 GiB. @throws {BootError} ERR_FIRMWARE_IMAGE */
 export function firmwareBytes({ firmware }: FirmwareImage): number {

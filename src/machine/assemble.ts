@@ -4,6 +4,7 @@ import { loadLinux } from '../boot/load-linux.ts';
 import type { MemoryLayout } from '../boot/memory-layout.ts';
 import { Bus } from '../bus/bus.ts';
 import type { MachineSpec } from '../config/spec.ts';
+import { DEBUG_PORT, DebugPort } from '../devices/legacy/debug-port.ts';
 import type { Vm } from '../hypervisor/contract.ts';
 import { WINDOW_BYTES } from '../virtio/registers.ts';
 import { ConsoleWatch } from './console-watch.ts';
@@ -46,7 +47,7 @@ export function assemble(spec: Pick<MachineSpec, 'vm' | 'kernel'>, vm: Vm, resou
   const watchers = { consoles, phases, onExitCode: (code: number) => outcome.report(code) };
   const devices = seatDevices(deviceTable(resources, watchers), vm, mmio, resources);
 
-  const commandLine = loadPayload({ spec, vm, resources, layout, devices, legacy });
+  const commandLine = loadPayload({ spec, vm, ports, resources, layout, devices, legacy });
   phases.mark('kernel loaded');
 
   return new Machine({ vm, io: guestIo(ports, mmio), legacy, devices, outcome, consoles, phases, commandLine });
@@ -55,6 +56,7 @@ export function assemble(spec: Pick<MachineSpec, 'vm' | 'kernel'>, vm: Vm, resou
 interface Loading {
   readonly spec: Pick<MachineSpec, 'vm' | 'kernel'>;
   readonly vm: Vm;
+  readonly ports: Bus;
   readonly resources: MachineResources;
   readonly layout: MemoryLayout;
   readonly devices: readonly SeatedDevice[];
@@ -62,10 +64,11 @@ interface Loading {
 }
 
 /** Puts into memory what runs first, and the CPUs where it begins. @returns the kernel's command line */
-function loadPayload({ spec, vm, resources, layout, devices, legacy }: Loading): string {
+function loadPayload({ spec, vm, ports, resources, layout, devices, legacy }: Loading): string {
   const { kernel, initramfs, oemStrings = [] } = resources;
   if ('firmware' in kernel) {
     loadFirmware(vm.memory, kernel);
+    ports.attach(DEBUG_PORT, 1, new DebugPort((line) => resources.log('info', `firmware: ${line}`)));
     return '';
   }
   const commandLine = kernelCommandLine(spec.kernel, { ...resources, kernel }, devices);
