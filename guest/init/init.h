@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/resource.h>
 
 /* Exit codes that say the workload never ran; everything else is the workload's own. */
@@ -79,6 +80,30 @@ bool is_mounted(const char *destination);
 
 /* network.c */
 void network_up(const struct strings *env);
+
+/* dhcp-message.c: addresses are in network order. */
+enum { DHCP_BYTES = 300, DHCP_DNS_MAX = 8, DHCP_SERVER_PORT = 67, DHCP_CLIENT_PORT = 68 };
+enum { DHCP_DISCOVER = 1, DHCP_OFFER = 2, DHCP_REQUEST = 3, DHCP_ACK = 5 };
+struct dhcp_client {
+  uint32_t xid;
+  unsigned char mac[6];
+};
+struct dhcp_lease {
+  int type;
+  uint32_t address, mask, router, server; /* 0: not told */
+  unsigned mtu;                           /* 0: not told */
+  uint32_t dns[DHCP_DNS_MAX];
+  size_t dns_count;
+};
+/* Discovers a server or, with its offer, requests what it offered. */
+void dhcp_write(unsigned char message[DHCP_BYTES], const struct dhcp_client *client, const struct dhcp_lease *offer);
+/* The datagram in an IPv4 packet to a DHCP client, and who sent it; NULL when it is something else. */
+const unsigned char *dhcp_payload(const unsigned char *packet, size_t length, size_t *payload_length, uint32_t *source);
+/* Whether this is an offer or an acknowledgement for us. */
+bool dhcp_read(const unsigned char *message, size_t length, const struct dhcp_client *client, struct dhcp_lease *lease);
+
+/* dhcp.c */
+void dhcp_configure(void);
 
 /* console.c */
 void console_open(void);

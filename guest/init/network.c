@@ -36,8 +36,7 @@ void network_up(const struct strings *env) {
   if (!up(fd, "lo")) say("Cannot bring up the loopback interface", NULL);
 
   const char *dhcp = env_get(env, "KRUN_DHCP");
-  if (dhcp && !strcmp(dhcp, "1") && up(fd, "eth0"))
-    say("Cannot configure eth0: DHCP is not part of this init; eth0 is up without an address", NULL);
+  if (dhcp && !strcmp(dhcp, "1") && up(fd, "eth0")) dhcp_configure();
 
   /* With tsi_hijack every address is reachable through the host, but programs look for a non-loopback interface. */
   char *cmdline = read_file_at(AT_FDCWD, "/proc/cmdline", 64 << 10, NULL);

@@ -1,6 +1,7 @@
 /* Host-side tests of everything in init that reads text from elsewhere. Built with the sanitizers by `make test`. */
 #include "init.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,6 +205,80 @@ static unsigned random_below(unsigned n) {
   return state % n;
 }
 
+static const struct dhcp_client CLIENT = {0x04030201, {2, 0, 0, 0, 0, 9}};
+
+/* An answer for CLIENT: the fixed part and the given options. */
+static size_t answer(unsigned char *message, const char *options, size_t length) {
+  dhcp_write(message, &CLIENT, NULL);
+  message[0] = 2;
+  memcpy(message + 16, "\012\0\0\5", 4);
+  memcpy(message + 240, options, length);
+  return 240 + length;
+}
+
+static bool reads(const char *options, size_t length, struct dhcp_lease *lease) {
+  unsigned char message[DHCP_BYTES];
+  size_t bytes = answer(message, options, length);
+  char *exact = copy((char *)message, bytes);
+  bool ok = dhcp_read((unsigned char *)exact, bytes, &CLIENT, lease);
+  free(exact);
+  return ok;
+}
+#define READS(options, lease) reads(options, sizeof(options) - 1, lease)
+
+static void test_dhcp_requests(void) {
+  unsigned char message[DHCP_BYTES];
+  struct dhcp_lease offer = {.address = htonl(0x0a000005), .server = htonl(0x0a000001)};
+  dhcp_write(message, &CLIENT, NULL);
+  CHECK(!memcmp(message, "\1\1\6\0\1\2\3\4", 8) && message[10] == 0x80 && !memcmp(message + 28, CLIENT.mac, 6));
+  CHECK(!memcmp(message + 236, "\x63\x82\x53\x63\x35\1\1\x37\4\1\3\6\x1a\x50\0\xff", 16));
+  dhcp_write(message, &CLIENT, &offer);
+  CHECK(!memcmp(message + 240, "\x35\1\3\x37\4\1\3\6\x1a\x32\4\012\0\0\5\x36\4\012\0\0\1\xff", 22));
+}
+
+static void test_dhcp_answers(void) {
+  struct dhcp_lease l;
+  CHECK(READS("\x35\1\5\0\1\4\xff\xff\xf0\xff\3\4\012\0\0\1\6\x8\1\1\1\1\2\2\2\2\x1a\2\xff\xf0\x36\4\012\0\0\2\xff", &l));
+  CHECK(l.type == DHCP_ACK && l.address == htonl(0x0a000005) && l.mask == htonl(0xfffff000));
+  CHECK(l.router == htonl(0x0a000001) && l.server == htonl(0x0a000002) && l.mtu == 65520);
+  CHECK(l.dns_count == 2 && l.dns[1] == htonl(0x02020202));
+  CHECK(READS("\x35\1\2", &l) && l.type == DHCP_OFFER && !l.mask && !l.router && !l.server && !l.dns_count);
+  CHECK(!READS("\x35\1\6\xff", &l)); /* a refusal */
+  CHECK(!READS("\xff", &l));          /* no type */
+  CHECK(!READS("\x35\1\2\6", &l));   /* cut */
+  CHECK(!READS("\x35\1\2\6\5abcd", &l));
+
+  unsigned char message[DHCP_BYTES];
+  struct dhcp_client other = {5, {2, 0, 0, 0, 0, 9}};
+  size_t length = answer(message, "\x35\1\2\xff", 4);
+  CHECK(!dhcp_read(message, length, &other, &l));
+  CHECK(!dhcp_read(message, 239, &CLIENT, &l));
+}
+
+static bool is_answer(const char *packet, size_t length) {
+  size_t bytes = 0;
+  uint32_t source = 0;
+  char *exact = copy(packet, length);
+  const unsigned char *payload = dhcp_payload((unsigned char *)exact, length, &bytes, &source);
+  bool ok = payload && bytes == 2 && !memcmp(payload, "hi", 2) && source == htonl(0x0a000001);
+  free(exact);
+  return ok;
+}
+
+static void test_dhcp_packets(void) {
+  char packet[] = "\x45\0\0\x1e\0\0\x40\0\x40\x11\0\0\012\0\0\1\012\0\0\5\0\x43\0\x44\0\x0a\0\0hi";
+  size_t length = sizeof packet - 1;
+  CHECK(is_answer(packet, length));
+  for (size_t cut = 0; cut < length; cut++) CHECK(!is_answer(packet, cut));
+  static const int WRONG[][2] = {{0, 0x65}, {0, 0x46}, {0, 0x44}, {6, 0x20}, {7, 1}, {9, 6}, {22, 1}, {23, 67}, {25, 7}, {25, 11}};
+  for (size_t i = 0; i < sizeof WRONG / sizeof *WRONG; i++) {
+    char was = packet[WRONG[i][0]];
+    packet[WRONG[i][0]] = (char)WRONG[i][1];
+    CHECK(!is_answer(packet, length));
+    packet[WRONG[i][0]] = was;
+  }
+}
+
 /* The sanitizers are the judges here: whatever the bytes, nothing is read outside of them and the parser returns. */
 static void test_damaged_input_stays_inside_its_bytes(void) {
   static const char exec_file[] = MAGIC "exec=/bin/sh\0arg=-c\0env=A=1\0uid=1\0mount.type=a\0mount.source=b\0mount=/c\0end\0";
@@ -217,6 +292,15 @@ static void test_damaged_input_stays_inside_its_bytes(void) {
       bytes[random_below((unsigned)length)] = (char)(random_below(2) ? random_below(256) : (unsigned)"\\\"{}[],:=\0u9"[random_below(13)]);
     struct exec_file f;
     struct config c;
+    unsigned char message[DHCP_BYTES];
+    char options[60];
+    struct dhcp_lease lease;
+    for (size_t i = 0; i < sizeof options; i++) options[i] = (char)(random_below(2) ? random_below(9) : random_below(256));
+    answer(message, options, sizeof options);
+    size_t cut = random_below(sizeof message + 1);
+    dhcp_read((unsigned char *)copy((char *)message, cut), cut, &CLIENT, &lease);
+    message[0] = 0x45;
+    is_answer((char *)message, cut);
     if (json_turn) config_read(json_parse(bytes, length), &c);
     else exec_file_parse(bytes, length, &f);
     checks++;
@@ -237,6 +321,9 @@ int main(void) {
   test_cmdline_words();
   test_mount_options();
   test_strings();
+  test_dhcp_requests();
+  test_dhcp_answers();
+  test_dhcp_packets();
   test_damaged_input_stays_inside_its_bytes();
   printf("%d checks, %d failures\n", checks, failures);
   return failures != 0;
