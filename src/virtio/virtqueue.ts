@@ -130,6 +130,23 @@ export class Virtqueue implements ChainOwner {
     });
   }
 
+  /**
+   * The same for a device that can run out of room or of data: where `handle` says undefined, the chain and all after
+   * it stay available.
+   */
+  drainWhile(handle: (chain: Chain) => number | undefined): void {
+    this.batch(() => {
+      for (let done = 0; done < this.size; done++) {
+        const chain = this.peek();
+        const written = chain && handle(chain);
+        if (chain === undefined || written === undefined) return;
+        if (this.pop() !== chain) return; // the device was reset meanwhile
+        chain.complete(written);
+      }
+      if (this.peek() !== undefined) this.#host.again(this.index);
+    });
+  }
+
   /** Runs `work` and notifies the driver at most once for everything it completes on this queue. */
   batch(work: () => void): void {
     if (this.#batching) {
