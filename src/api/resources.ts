@@ -7,6 +7,8 @@ import { type OpenDisk, openDisk } from '../host/disk/open-disk.ts';
 import { hostEntropy } from '../host/entropy.ts';
 import { type OpenSerial, openSerial } from '../host/serial-backend.ts';
 import { HostMemoryDiscarder } from '../host/memory-discarder.ts';
+import { openInterfaces } from '../host/net/open-interfaces.ts';
+import type { OpenNet } from '../host/net/link.ts';
 import { mountPoints, openShare } from '../host/shares.ts';
 import { type OpenVsock, openVsock } from '../host/vsock/open-vsock.ts';
 import type { MachineResources } from '../machine/resources.ts';
@@ -54,6 +56,7 @@ export async function openResources(spec: MachineSpec, options: ResourceOptions)
     const consoles = await atStage('resources', () => openConsoles(spec, wire, closers));
     const serials = await atStage('resources', () => openSerials(spec, wire, closers));
     const vsock = await atStage('resources', () => openSockets(spec, closers));
+    const interfaces = await atStage('resources', () => openNetwork(spec, log, closers));
     return {
       ...payload,
       oemStrings: spec.oemStrings,
@@ -67,6 +70,8 @@ export async function openResources(spec: MachineSpec, options: ResourceOptions)
       openSerials: serials,
       openVsock: vsock,
       ...(vsock !== undefined && { vsock: vsock.backend }),
+      interfaces,
+      dhcp: spec.dhcp,
       shares,
       disks,
       ...(spec.rootDisk && { initWords: rootDiskWords(spec.rootDisk) }),
@@ -138,5 +143,14 @@ async function openSockets({ vsock }: MachineSpec, closers: (() => void)[]): Pro
   if (vsock === undefined) return undefined;
   const opened = await openVsock(vsock);
   closers.push(() => opened.close());
+  return opened;
+}
+
+async function openNetwork({ interfaces }: MachineSpec, log: Log, closers: (() => void)[]): Promise<OpenNet[]> {
+  if (interfaces.length === 0) return [];
+  const opened = await openInterfaces(interfaces, log);
+  closers.push(() => {
+    for (const one of opened) one.close();
+  });
   return opened;
 }

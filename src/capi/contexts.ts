@@ -1,4 +1,4 @@
-import type { ConsoleOptions, DiskOptions, RootDiskOptions } from '../config/options.ts';
+import type { ConsoleOptions, DiskOptions, InterfaceOptions, RootDiskOptions } from '../config/options.ts';
 import { BadArgument } from './arguments.ts';
 import { EINVAL, ENOENT } from './errno.ts';
 
@@ -68,6 +68,13 @@ export interface Context {
   readonly vsockPorts: Map<number, { readonly path: string; readonly listen: boolean }>;
   /** Undefined: every port that the guest listens at. */
   portMap: readonly (readonly [host: number, guest: number])[] | undefined;
+  /** Network interfaces, in call order. */
+  readonly interfaces: InterfaceOptions[];
+  /** Whether any of them asked for a DHCP client. */
+  dhcp: boolean;
+  /** The interface of the deprecated functions. */
+  oldNet: { type: 'unixstream'; fd: number } | { type: 'unixgram'; path: string; vfkit: true } | undefined;
+  oldNetMac: string;
   uid: number | undefined;
   gid: number | undefined;
 }
@@ -99,6 +106,10 @@ export function createContext(): number {
     vsock: 'implicit',
     vsockPorts: new Map(),
     portMap: undefined,
+    interfaces: [],
+    dhcp: false,
+    oldNet: undefined,
+    oldNetMac: '5a:94:ef:e4:0c:ee',
     uid: undefined,
     gid: undefined,
   });

@@ -45,6 +45,26 @@ export {
   krun_set_log_level,
 } from './log.ts';
 export {
+  COMPAT_NET_FEATURES,
+  krun_add_net_tap,
+  krun_add_net_unixgram,
+  krun_add_net_unixstream,
+  krun_set_gvproxy_path,
+  krun_set_net_mac,
+  krun_set_passt_fd,
+  type MacAddress,
+  NET_FEATURE_CSUM,
+  NET_FEATURE_GUEST_CSUM,
+  NET_FEATURE_GUEST_TSO4,
+  NET_FEATURE_GUEST_TSO6,
+  NET_FEATURE_GUEST_UFO,
+  NET_FEATURE_HOST_TSO4,
+  NET_FEATURE_HOST_TSO6,
+  NET_FEATURE_HOST_UFO,
+  NET_FLAG_DHCP_CLIENT,
+  NET_FLAG_VFKIT,
+} from './net.ts';
+export {
   KRUN_FS_ROOT_TAG,
   krun_add_virtiofs,
   krun_add_virtiofs2,

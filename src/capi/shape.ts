@@ -8,7 +8,7 @@ const VCPUS_MAX = 1;
 
 /** Feature numbers of `krun_has_feature`, and whether this build has them. @spec LIBKRUN-H KRUN_FEATURE_* */
 const FEATURES: Readonly<Record<number, boolean>> = {
-  0: false, // NET
+  0: true, // NET
   1: true, // BLK
   2: false, // GPU
   4: false, // INPUT

@@ -4,7 +4,7 @@ import { disksOf } from './disks.ts';
 import { type Context, removeContext } from './contexts.ts';
 import { EINVAL, ENOENT } from './errno.ts';
 import { log } from './log.ts';
-import { vsockOf } from './vsock.ts';
+import { networkOf } from './vsock.ts';
 
 /**
  * Starts the machine on standard input and output and ends this process with the command's exit code.
@@ -43,7 +43,7 @@ export function toOptions(context: Context): MachineOptions {
     ...(context.implicitConsole && consoleOutput !== undefined && { console: { outputFile: consoleOutput } }),
     extraConsoles: consoles.map(consoleOptions),
     serials: serials.map(({ input, output }) => ({ input: input >= 0, output: output >= 0 })),
-    ...vsockOf(context, { hasNet: false }),
+    ...networkOf(context),
     ...(kernelConsole !== undefined && { kernel: { console: kernelConsole } }),
   };
 }

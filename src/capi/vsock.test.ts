@@ -4,7 +4,7 @@ import { resolveConfig } from '../config/resolve.ts';
 import { removeContext } from './contexts.ts';
 import * as capi from './index.ts';
 import { toOptions } from './start.ts';
-import { vsockOf } from './vsock.ts';
+import { networkOf } from './vsock.ts';
 
 const [ENOENT, EEXIST, ENODEV, EINVAL] = [-2, -17, -19, -22];
 const NO_CTX = 0x7fff_fff0;
@@ -13,10 +13,11 @@ const MISSING = '/nonexistent-krun-vsock';
 /** The options of a context after `use`. */
 function optionsAfter(use: (ctx: number) => void, hasNet = false) {
   const ctx = capi.krun_create_ctx();
+  if (hasNet) assert.equal(capi.krun_set_passt_fd(ctx, 9), 0);
   use(ctx);
   const context = removeContext(ctx);
   assert.ok(context);
-  return vsockOf(context, { hasNet });
+  return networkOf(context);
 }
 
 test('every function answers -ENOENT without its context, and -EINVAL for bad arguments before that', () => {
@@ -85,13 +86,14 @@ test("the vsock decision follows upstream's table", () => {
   );
   assert.deepEqual(optionsAfter(explicit(0)), { vsock: { ports: [] } });
   assert.deepEqual(optionsAfter(explicit(2)).network, { families: ['unix'], ports: 'all' });
-  assert.deepEqual(optionsAfter(explicit(3), true).network, { families: ['inet', 'unix'], ports: 'all' });
-  assert.deepEqual(
-    optionsAfter(() => {}, true),
-    { vsock: false },
-  );
+  const beside = optionsAfter(explicit(3), true).network;
+  assert.ok(typeof beside === 'object');
+  assert.deepEqual([beside.families, beside.ports, beside.interfaces?.length], [['inet', 'unix'], 'all', 1]);
+  assert.equal(optionsAfter(() => {}, true).vsock, false);
   const port = (ctx: number) => assert.equal(capi.krun_add_vsock_port(ctx, 9, '/s'), 0);
-  assert.deepEqual(optionsAfter(port, true), { vsock: { ports: [{ port: 9, path: '/s', listen: false }] } });
+  const { vsock, network } = optionsAfter(port, true);
+  assert.deepEqual(vsock, { ports: [{ port: 9, path: '/s', listen: false }] });
+  assert.ok(typeof network === 'object' && network.families === undefined);
 });
 
 test('the last path of a port counts, and what the functions collect is a sound configuration', () => {

@@ -1,8 +1,9 @@
 import { existsSync, statSync } from 'node:fs';
-import type { MachineOptions } from '../config/options.ts';
+import type { MachineOptions, NetworkOptions } from '../config/options.ts';
 import { BadArgument, type CString, text, texts, unsigned } from './arguments.ts';
 import { type Context, checking, withContext } from './contexts.ts';
-import { EEXIST, ENODEV } from './errno.ts';
+import { EEXIST, EINVAL, ENODEV } from './errno.ts';
+import { interfacesOf } from './net.ts';
 
 /** Which of the guest's sockets become the host's. @spec LIBKRUN-H KRUN_TSI_* */
 export const KRUN_TSI_HIJACK_INET = 1;
@@ -10,13 +11,15 @@ export const KRUN_TSI_HIJACK_UNIX = 2;
 
 /**
  * Ports of the guest that the host offers, each `HOST:GUEST`. Never called, or NULL: all that the guest listens at;
- * an empty array: none. -EINVAL for malformed or repeated ports, -ENODEV when vsock is disabled.
+ * an empty array: none. -EINVAL for malformed or repeated ports and after `krun_add_net_*`, -ENODEV when vsock is
+ * disabled.
  */
 export function krun_set_port_map(ctx_id: number, port_map: readonly CString[] | null): number {
   return checking(() => {
     const ports = port_map === null || port_map === undefined ? undefined : parsePortMap(texts(port_map));
     return withContext(ctx_id, (context) => {
       if (context.vsock === 'disabled') return -ENODEV;
+      if (context.interfaces.length > 0) return -EINVAL;
       context.portMap = ports;
       return 0;
     });
@@ -66,26 +69,32 @@ export function krun_add_vsock(ctx_id: number, tsi_features: number): number {
 
 /**
  * What the functions said, as options. Without a word there is a device with Internet sockets, or, beside network
- * devices, one for mapped ports only.
+ * interfaces, one for mapped ports only.
  */
-export function vsockOf(
-  context: Context,
-  { hasNet }: { readonly hasNet: boolean },
-): Pick<MachineOptions, 'network' | 'vsock'> {
-  const { vsock: state, vsockPorts, portMap } = context;
+export function networkOf(context: Context): Pick<MachineOptions, 'network' | 'vsock'> {
+  const { vsock: state, vsockPorts, dhcp } = context;
+  const interfaces = interfacesOf(context);
+  const hasNet = interfaces.length > 0;
   const isImplicit = state === 'implicit';
-  if (state === 'disabled' || (isImplicit && hasNet && vsockPorts.size === 0)) return { vsock: false };
-  const tsi = isImplicit ? (hasNet ? 0 : KRUN_TSI_HIJACK_INET) : state.tsi;
+  const isLeftOut = state === 'disabled' || (isImplicit && hasNet && vsockPorts.size === 0);
+  const tsi = isLeftOut ? 0 : isImplicit ? (hasNet ? 0 : KRUN_TSI_HIJACK_INET) : state.tsi;
+  const network = { ...tsiOf(tsi, context), ...(hasNet && { interfaces, dhcp }) };
+  const ports = [...vsockPorts].map(([port, { path, listen }]) => ({ port, path, listen }));
+  return {
+    vsock: isLeftOut ? false : { ports },
+    ...(Object.keys(network).length > 0 && { network }),
+  };
+}
+
+function tsiOf(tsi: number, { portMap }: Context): Pick<NetworkOptions, 'families' | 'ports'> {
   const families = [
     ...((tsi & KRUN_TSI_HIJACK_INET) !== 0 ? (['inet'] as const) : []),
     ...((tsi & KRUN_TSI_HIJACK_UNIX) !== 0 ? (['unix'] as const) : []),
   ];
+  if (families.length === 0) return {};
   const ports =
     portMap === undefined ? 'all' : Object.fromEntries(portMap.map(([host, guest]) => [`*:${host}`, guest]));
-  return {
-    vsock: { ports: [...vsockPorts].map(([port, { path, listen }]) => ({ port, path, listen })) },
-    ...(families.length > 0 && { network: { families, ports } }),
-  };
+  return { families, ports };
 }
 
 function parsePortMap(entries: readonly string[]): [host: number, guest: number][] {

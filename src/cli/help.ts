@@ -26,6 +26,9 @@ Runs COMMAND in a microVM and ends with its exit code: 128 + N when signal N kil
   --network none|all|RULE,...
                            what TCP and UDP reach (default: none): names, *.names, addresses and networks, each with
                            an optional :PORT; a rule after "!" forbids; may be repeated
+  --net KIND[,OPTION...]   a network interface, eth0 and on: passt (started for the machine), unix:PATH or unixgram:PATH
+                           (frames over a socket; fd=N for an open one), tap:NAME. Options: mac=ADDRESS, dhcp, no-dhcp,
+                           offloads=all|none, vfkit (unixgram), host-loopback and arg=WORD (passt); may be repeated
   -p, --publish [ADDRESS:]HOST:GUEST
                            a port of the guest at a port of the host (at 127.0.0.1); may be repeated
   --vsock PORT:PATH[:listen]

@@ -31,6 +31,29 @@ test('--publish lets in and, alone, nothing out', () => {
   assert.deepEqual(network('--network', 'none', '-p', '1:2'), { allow: [], ports: { '1': 2 } });
 });
 
+test('--net adds interfaces in order, with their options; paths may hold commas and colons', () => {
+  assert.deepEqual(network('--net', 'passt'), { interfaces: [{ type: 'passt' }] });
+  assert.deepEqual(
+    network(
+      ...['--net', 'passt,host-loopback,arg=--mtu,arg=1500,mac=02:00:00:00:00:01', '-p', '8080:80'],
+      ...['--net', 'unix:/a,b:c,offloads=csum+host_tso4', '--net', 'unix:fd=5'],
+      ...['--net', 'unixgram:/g,vfkit,no-dhcp', '--net', 'unixgram:fd=6', '--net', 'tap:tap0,offloads=none'],
+    ),
+    {
+      interfaces: [
+        { type: 'passt', hostLoopback: true, args: ['--mtu', '1500'], mac: '02:00:00:00:00:01' },
+        { type: 'unixstream', path: '/a,b:c', offloads: ['csum', 'host_tso4'] },
+        { type: 'unixstream', fd: 5 },
+        { type: 'unixgram', path: '/g', vfkit: true },
+        { type: 'unixgram', fd: 6 },
+        { type: 'tap', name: 'tap0', offloads: 'none' },
+      ],
+      dhcp: false,
+      ports: { '8080': 80 },
+    },
+  );
+});
+
 test('--vsock joins a port to a path that may hold colons', () => {
   assert.deepEqual(vsock('--vsock', '1234:/a:b', '--vsock', '9:/s:listen'), {
     ports: [
@@ -47,6 +70,9 @@ test('what cannot be read is named', () => {
     ['--vsock', '/s'],
     ['--network', 'a,,b'],
     ['--network', 'none,a'],
+    ['--net', 'slirp'],
+    ['--net', 'tap'],
+    ['--net', 'passt', '--network', 'all'],
   ]) {
     assert.throws(() => network(...args), UsageError, args.join(' '));
   }

@@ -1,9 +1,11 @@
 import type { MicroVmOptions, NetworkOptions, VsockPortOptions } from '../index.ts';
+import { parseInterfaces } from './interface-arguments.ts';
 import { UsageError } from './usage-error.ts';
 
-/** What `--network`, `--publish` and `--vsock` were given. */
+/** What `--network`, `--net`, `--publish` and `--vsock` were given. */
 export interface NetworkArguments {
   readonly network?: readonly string[] | undefined;
+  readonly net?: readonly string[] | undefined;
   readonly publish?: readonly string[] | undefined;
   readonly vsock?: readonly string[] | undefined;
 }
@@ -15,15 +17,20 @@ export interface NetworkArguments {
  */
 export function parseNetwork({
   network = [],
+  net = [],
   publish = [],
   vsock = [],
 }: NetworkArguments): Pick<MicroVmOptions, 'network' | 'vsock'> {
   const words = network.flatMap((item) => item.split(',')).map((word) => word.trim());
   if (words.includes('')) throw new UsageError(`Cannot use --network ${network.join(' ')}: it has an empty rule`);
+  if (words.length > 0 && net.length > 0)
+    throw new UsageError('Cannot use --network and --net together: rules do not reach network interfaces');
   const ports = Object.fromEntries(publish.map(parsePublish));
   const unixPorts = vsock.map(parseVsock);
   return {
-    ...(words.length + publish.length > 0 && { network: networkOf(words, ports) }),
+    ...(net.length > 0
+      ? { network: { ...parseInterfaces(net), ...(publish.length > 0 && { ports }) } }
+      : words.length + publish.length > 0 && { network: networkOf(words, ports) }),
     ...(unixPorts.length > 0 && { vsock: { ports: unixPorts } }),
   };
 }

@@ -19,6 +19,7 @@ const OPTIONS = {
   disk: { type: 'string', multiple: true, short: 'd' },
   'root-disk': { type: 'string' },
   network: { type: 'string', multiple: true },
+  net: { type: 'string', multiple: true },
   publish: { type: 'string', multiple: true, short: 'p' },
   vsock: { type: 'string', multiple: true },
   memory: { type: 'string', short: 'm' },

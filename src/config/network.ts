@@ -1,17 +1,29 @@
 import { effectiveIp, parseIp } from '../base/ip-address.ts';
 import { checkArray, checkChoice, checkInteger, checkKeys, checkText, refuse } from './checks.ts';
+import { hasInterfacesOnly, networkObject, resolveInterfaces } from './network-interfaces.ts';
 import type { MachineOptions, NetworkOptions, VsockOptions } from './options.ts';
-import type { EgressRuleSpec, PublishedPortSpec, UnixPortSpec, VsockSpec } from './spec.ts';
+import type { EgressRuleSpec, MachineSpec, PublishedPortSpec, UnixPortSpec, VsockSpec } from './spec.ts';
 
 const PORT_MAX = 0xffff;
 /** VMADDR_PORT_ANY is no port. */
 const VSOCK_PORT_MAX = 0xffff_fffe;
 
-/** The vsock device and what goes through it; undefined: there is none. */
-export function resolveVsock({ network, vsock }: MachineOptions): VsockSpec | undefined {
-  if (vsock === false && (network === undefined || network === 'none')) return undefined;
+/** The vsock device with what goes through it (absent: there is none), and network interfaces. */
+export function resolveNetwork(options: MachineOptions): Pick<MachineSpec, 'vsock' | 'interfaces' | 'dhcp'> {
+  const network = networkObject(options);
+  const ports = network?.ports === 'all' ? 'all' : resolvePorts(network?.ports ?? {});
+  const vsock = resolveVsock(options.vsock, network, ports);
+  return { ...resolveInterfaces(network, ports), ...(vsock !== undefined && { vsock }) };
+}
+
+function resolveVsock(
+  vsock: MachineOptions['vsock'],
+  network: NetworkOptions | undefined,
+  ports: VsockSpec['ports'],
+): VsockSpec | undefined {
+  const net = network !== undefined && hasInterfacesOnly(network) ? refuseRules(network) : network;
+  if (vsock === false && net === undefined) return undefined;
   if (vsock === false) refuse('vsock', 'the network goes through it', 'leave out network, or vsock: false');
-  const net = network === undefined || network === 'none' ? undefined : checkNetwork(network);
   const families = checkArray('network.families', net?.families ?? ['inet']).map((family) =>
     checkChoice('network.families', family, ['inet', 'unix']),
   );
@@ -24,16 +36,17 @@ export function resolveVsock({ network, vsock }: MachineOptions): VsockSpec | un
       ...(net?.allow !== undefined && { allow: resolveRules('network.allow', net.allow) }),
       deny: resolveRules('network.deny', net?.deny),
     },
-    ports: net?.ports === 'all' ? 'all' : resolvePorts(net?.ports ?? {}),
+    ports: net === undefined ? [] : ports,
     ...(net?.dns !== undefined && { resolvers: resolveServers(net.dns) }),
     unixPorts: resolveUnixPorts(vsock ?? {}),
   };
 }
 
-function checkNetwork(network: unknown): NetworkOptions {
-  if (typeof network === 'string') refuse('network', `expected "none" or an object, found "${network}"`);
-  checkKeys('network', network, ['allow', 'deny', 'ports', 'dns', 'families']);
-  return network as NetworkOptions;
+/** What would not be enforced must not be asked for. */
+function refuseRules(network: NetworkOptions): undefined {
+  for (const rule of ['allow', 'deny', 'dns'] as const)
+    if (network[rule] !== undefined)
+      refuse(`network.${rule}`, 'rules do not reach network interfaces', 'leave out interfaces, or the rules');
 }
 
 function resolveRules(what: string, rules: readonly string[] | undefined): EgressRuleSpec[] {

@@ -48,8 +48,11 @@ export interface MachineOptions {
   readonly bios?: string;
   /** SMBIOS type 11 strings, which the guest reads in `/sys/firmware/dmi` or by `dmidecode`. */
   readonly oemStrings?: readonly string[];
-  /** What the guest's own TCP and UDP sockets reach, through the host's; default `none`. */
-  readonly network?: 'none' | NetworkOptions;
+  /**
+   * What the guest's own TCP and UDP sockets reach, through the host's, or network interfaces; default `none`.
+   * `passt`: one interface, for which passt is started.
+   */
+  readonly network?: 'none' | 'passt' | NetworkOptions;
   /** The socket device between guest and host; false for none at all. */
   readonly vsock?: false | VsockOptions;
   /** Where guest instructions run; default `auto`. */
@@ -196,8 +199,81 @@ export interface NetworkOptions {
   readonly ports?: 'all' | Readonly<Record<string, number>>;
   /** Addresses of DNS servers, `192.0.2.1` or `192.0.2.1:5353`; default: those of the host. */
   readonly dns?: readonly string[];
-  /** Kinds of the guest's sockets that become the host's; default `inet`. `unix` opens every unix socket of the host. */
+  /**
+   * Kinds of the guest's sockets that become the host's; default `inet`, and none beside interfaces. `unix` opens every
+   * unix socket of the host.
+   */
   readonly families?: readonly ('inet' | 'unix')[];
+  /**
+   * Network interfaces: eth0, eth1 and on. The guest has a network of its own on them; rules do not reach there, and so
+   * `allow`, `deny` and `dns` are refused unless `families` are named. `ports` are forwarded by the first passt.
+   */
+  readonly interfaces?: readonly InterfaceOptions[];
+  /** Whether eth0 gets its address by DHCP before the command runs; default: true for passt and vfkit peers. */
+  readonly dhcp?: boolean;
+}
+
+/** One network interface, and where it leads. */
+export type InterfaceOptions =
+  | PasstInterfaceOptions
+  | StreamInterfaceOptions
+  | DatagramInterfaceOptions
+  | TapInterfaceOptions;
+
+interface CommonInterfaceOptions {
+  /** Such as `5a:94:ef:00:00:01`; default: a random one, and for vfkit peers the one that gvproxy expects. */
+  readonly mac?: string;
+  /**
+   * Work on packets that guest and host may leave to each other, which large transfers gain much from. Only for a peer
+   * that copes: sockets carry frames without a word about it. Default: all for passt and tap, none for other sockets.
+   */
+  readonly offloads?: 'all' | 'none' | readonly NetworkOffload[];
+}
+
+/** @spec VIRTIO-1.2 §5.1.3 */
+export type NetworkOffload =
+  | 'csum'
+  | 'guest_csum'
+  | 'guest_tso4'
+  | 'guest_tso6'
+  | 'guest_ufo'
+  | 'host_tso4'
+  | 'host_tso6'
+  | 'host_ufo';
+
+/** passt, started for this machine: TCP, UDP and ping through ordinary sockets of the host, without privileges. */
+export interface PasstInterfaceOptions extends CommonInterfaceOptions {
+  readonly type: 'passt';
+  /** Whether the gateway's address leads to this host, its loopback included; default false. */
+  readonly hostLoopback?: boolean;
+  /** Default `passt`, looked up in PATH. */
+  readonly program?: string;
+  /** Further arguments for it. */
+  readonly args?: readonly string[];
+}
+
+/** Frames over a stream socket, as QEMU's `-netdev stream`, passt and socket_vmnet speak: one of `path` and `fd`. */
+export interface StreamInterfaceOptions extends CommonInterfaceOptions {
+  readonly type: 'unixstream';
+  readonly path?: string;
+  /** A connected socket of this process, which the machine takes over and closes. */
+  readonly fd?: number;
+}
+
+/** Frames as datagrams, as gvproxy and vmnet-helper speak: one of `path` and `fd`. Needs koffi. */
+export interface DatagramInterfaceOptions extends CommonInterfaceOptions {
+  readonly type: 'unixgram';
+  readonly path?: string;
+  /** A connected socket of this process, which the machine takes over and closes. */
+  readonly fd?: number;
+  /** Greets the peer at `path` as vfkit does, which gvproxy waits for. */
+  readonly vfkit?: boolean;
+}
+
+/** A tap interface of the host. Needs koffi, and the right to use the interface. */
+export interface TapInterfaceOptions extends CommonInterfaceOptions {
+  readonly type: 'tap';
+  readonly name: string;
 }
 
 export interface VsockOptions {

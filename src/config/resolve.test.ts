@@ -38,6 +38,8 @@ test('a root and a command are enough; everything else has a default', () => {
     ],
     serials: [],
     vsock: { tsi: { inet: false, unix: false }, egress: { deny: [] }, ports: [], unixPorts: [] },
+    interfaces: [],
+    dhcp: false,
     workload: {
       command: ['/bin/x'],
       env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root' },

@@ -3,7 +3,7 @@ import { checkChoice, checkInteger, checkKeys, refuse } from './checks.ts';
 import { resolveConsoles } from './consoles.ts';
 import { resolveDisks, resolveRootDisk, rootDiskShare } from './disks.ts';
 import { bringsItsOwn, resolveBios, resolveKernel, resolveOemStrings } from './kernel.ts';
-import { resolveVsock } from './network.ts';
+import { resolveNetwork } from './network.ts';
 import { resolveSerials } from './ports.ts';
 import type { MachineOptions } from './options.ts';
 import { ROOT_TAG, resolveShares } from './shares.ts';
@@ -49,7 +49,6 @@ const KNOWN: readonly (keyof MachineOptions)[] = [
  */
 export function resolveConfig(options: MachineOptions, others: readonly string[] = []): MachineSpec {
   checkKeys('the options', options, [...KNOWN, ...others]);
-  const vsock = resolveVsock(options);
   const rootDisk = resolveRootDisk(options.rootDisk);
   const shares = resolveShares(options);
   if (rootDisk !== undefined && options.root !== undefined) refuse('rootDisk', 'root is set as well');
@@ -70,7 +69,7 @@ export function resolveConfig(options: MachineOptions, others: readonly string[]
     ...(rootDisk !== undefined && { rootDisk }),
     consoles: resolveConsoles(options),
     serials: resolveSerials(options),
-    ...(vsock !== undefined && { vsock }),
+    ...resolveNetwork(options),
     workload: resolveWorkload(options),
   };
   if (!spec.shares.some(({ tag }) => tag === ROOT_TAG) && !bringsItsOwn(options)) {

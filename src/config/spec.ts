@@ -22,6 +22,10 @@ export interface MachineSpec {
   readonly serials: readonly SerialSpec[];
   /** The socket device; absent: there is none. */
   readonly vsock?: VsockSpec;
+  /** virtio-net devices, in device order: eth0, eth1 and on. */
+  readonly interfaces: readonly InterfaceSpec[];
+  /** Whether init configures eth0 by DHCP. */
+  readonly dhcp: boolean;
   readonly workload: WorkloadSpec;
 }
 
@@ -204,6 +208,31 @@ export interface PublishedPortSpec {
   readonly guestPort: number;
   /** Absent: the address that the guest listens at. */
   readonly address?: string;
+}
+
+/** A network interface and where it leads. */
+export interface InterfaceSpec {
+  /** Six pairs of hexadecimal digits with colons; absent: a random one. */
+  readonly mac?: string;
+  /** Offloads that are offered: bits of VIRTIO-1.2 §5.1.3. */
+  readonly features: number;
+  readonly backend:
+    | PasstSpec
+    | { readonly kind: 'unixstream'; readonly path: string }
+    | { readonly kind: 'unixstream'; readonly fd: number }
+    | { readonly kind: 'unixgram'; readonly path: string; readonly vfkit: boolean }
+    | { readonly kind: 'unixgram'; readonly fd: number }
+    | { readonly kind: 'tap'; readonly name: string };
+}
+
+/** A passt that is started for the machine. */
+export interface PasstSpec {
+  readonly kind: 'passt';
+  readonly program: string;
+  /** Behind our own. */
+  readonly args: readonly string[];
+  readonly hostLoopback: boolean;
+  readonly ports: 'all' | readonly PublishedPortSpec[];
 }
 
 /** A vsock port and a unix socket of the host; `listen`: the host connects, else the guest does. */

@@ -4,6 +4,7 @@ import { virtioBalloon } from '../devices/virtio-balloon/index.ts';
 import { virtioBlk } from '../devices/virtio-blk/index.ts';
 import { type ConsoleBackend, type ConsoleTurn, consoleTurns, virtioConsole } from '../devices/virtio-console/index.ts';
 import { virtioFs } from '../devices/virtio-fs/index.ts';
+import { type NetBackend, virtioNet } from '../devices/virtio-net/index.ts';
 import { virtioRng } from '../devices/virtio-rng/index.ts';
 import { type VsockBackend, virtioVsock } from '../devices/virtio-vsock/index.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
@@ -57,11 +58,20 @@ export function deviceTable(resources: MachineResources, { consoles, phases, onE
     ),
     ...(resources.disks ?? []).map((backend, index) => row(`vd${index}`, virtioBlk, backend)),
     ...(resources.vsock === undefined ? [] : [vsockRow(resources.vsock)]),
+    ...netRows(resources.interfaces ?? [], resources.dhcp === true),
   ];
 }
 
 function consoleRow(index: number, backend: ConsoleBackend, turn: ConsoleTurn | undefined): DeviceRow {
   return row(`hvc${index}`, virtioConsole, turn === undefined ? backend : { ...backend, turn });
+}
+
+/** Behind the last one, init is told to configure the first. */
+function netRows(interfaces: readonly NetBackend[], dhcp: boolean): DeviceRow[] {
+  return interfaces.map((backend, index) => {
+    const words = dhcp && index === interfaces.length - 1 ? ['KRUN_DHCP=1'] : [];
+    return { ...row(`eth${index}`, virtioNet, backend), words };
+  });
 }
 
 /** The words make the guest's kernel hand its sockets to the host. */

@@ -6,6 +6,7 @@ import type { SerialBackend } from '../devices/legacy/uart.ts';
 import type { MemoryDiscarder } from '../devices/virtio-balloon/backend.ts';
 import type { BlockBackend } from '../devices/virtio-blk/index.ts';
 import type { ConsoleBackend } from '../devices/virtio-console/index.ts';
+import type { NetBackend } from '../devices/virtio-net/index.ts';
 import type { SharedDirectory } from '../devices/virtio-fs/backend.ts';
 import type { ByteSource } from '../devices/virtio-rng/index.ts';
 import type { VsockBackend } from '../devices/virtio-vsock/index.ts';
@@ -29,6 +30,10 @@ export interface MachineResources {
   readonly disks?: readonly BlockBackend[];
   /** Absent: the machine has no vsock device. */
   readonly vsock?: VsockBackend;
+  /** In the order of `MachineSpec.interfaces`. */
+  readonly interfaces?: readonly NetBackend[];
+  /** Whether init configures eth0 by DHCP. */
+  readonly dhcp?: boolean;
   /** COM1 and on. */
   readonly serials?: readonly SerialBackend[];
   /** Ticks of the guest's time-stamp counter per millisecond. */
