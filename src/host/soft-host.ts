@@ -28,6 +28,7 @@ export const softHost: SoftHost = {
   interpreter: keptInterpreter,
   // For tests and measurements.
   tier: TIERS.find((tier) => tier === process.env['KRUN_SOFT_TIER']),
+  precise: process.env['KRUN_SOFT_PRECISE'] === '1',
 };
 
 /** The compiled sources of the CPU, with the file that the build makes from them. */

@@ -13,6 +13,8 @@ export interface SoftHost {
   interpreter?(): Uint8Array<ArrayBuffer> | undefined;
   /** How the CPU runs code: see CpuOptions. Default interp. */
   readonly tier?: 'interp' | 'jit' | 'mixed' | undefined;
+  /** Compiled code raises every flag of MXCSR; see docs/quirks.md. Default false. */
+  readonly precise?: boolean | undefined;
 }
 
 /** The guest's time-stamp counter counts nanoseconds. */

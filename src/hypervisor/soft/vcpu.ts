@@ -67,6 +67,7 @@ export class SoftVcpu implements Vcpu {
       io: this.#cpuIo(),
       model: cpuModel({ tscHz: TSC_KHZ * 1000 }),
       tier: host.tier ?? 'interp',
+      precise: host.precise ?? false,
     });
     if (this.cpu.jit !== undefined) this.cpu.jit.clock = () => host.clock.nowNs() / 1e6;
     this.#lapic.signals = {

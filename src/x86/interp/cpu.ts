@@ -35,6 +35,8 @@ export interface CpuOptions {
   readonly io: CpuIo & { mmioRead(gpa: number, size: 1 | 2 | 4): number; mmioWrite(gpa: number, size: 1 | 2 | 4, value: number): void };
   /** interp: no compiled code; jit: everything is compiled at once, for tests; mixed: what is hot is compiled. */
   readonly tier?: 'interp' | 'jit' | 'mixed';
+  /** false: compiled code need not raise PE and DE in MXCSR; true by default. */
+  readonly precise?: boolean;
 }
 
 /** One CPU as plain data. */
@@ -101,8 +103,8 @@ export class Cpu implements SystemCpu, CodePlace {
     this.mmu.onFlushPage = (low, high) => this.#jumps.flushPage(low, high);
     const instance = new WebAssembly.Instance(module, { h: this.#imports(options.memory) });
     this.#run = instance.exports['run'] as (record: number) => number;
-    const { tier = 'interp', memory } = options;
-    if (tier !== 'interp') this.jit = new Jit({ memory, interpreter: instance.exports, blocks: this.#blocks, immediate: tier === 'jit' });
+    const { tier = 'interp', precise = true, memory } = options;
+    if (tier !== 'interp') this.jit = new Jit({ memory, interpreter: instance.exports, blocks: this.#blocks, precise, immediate: tier === 'jit' });
     this.#mode = codeMode(0);
     this.modeChanged();
   }

@@ -48,6 +48,8 @@ export abstract class Emitter {
   /** REP prefix for forms marked string: 0, F2 (REPNE), F3 (REP, REPE). */
   rep: 0 | 0xf2 | 0xf3 = 0;
   lock = false;
+  /** PE and DE of MXCSR, which hardly anybody reads, need not be raised by operations that do nothing else unusual. */
+  fastFloat = false;
   /** 64-bit mode; false in legacy and compatibility mode. */
   mode64 = true;
   #owned: { local: number; type: ValType }[] = [];

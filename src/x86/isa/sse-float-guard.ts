@@ -9,12 +9,17 @@ import { all, allOf, type Lanes } from './sse-float-lanes.ts';
  * PE is set already and masked. Before PE is set, the operation must be shown to be exact. Everything else (NaNs, infinities,
  * denormals, results near the ends of the range, other rounding) goes to TypeScript. Flush-to-zero and denormals-are-zero
  * make no difference to numbers that are not denormal, and neither does the host: no NaN gets this far.
+ *
+ * Where `fastFloat` is set nobody asks for PE and DE, and MXCSR has to be at its default apart from the flags.
  */
 export type Format = Pick<Lanes, 'shape' | 'ints' | 'width'>;
 
 const RC = 0x6000;
 const PM = 0x1000;
 const PE = 0x20;
+/** Masks, rounding, flush-to-zero and denormals-are-zero, and what they are by default: as the host does it. */
+const CONTROL = 0xffc0;
+const DEFAULT = 0x1f80;
 
 const SMALLEST = { 32: 2 ** -126, 64: 2 ** -1022 } as const;
 
@@ -43,10 +48,69 @@ function isAboveTiny(b: Emitter, f: Format, a: Value): Value {
   return b.simd(`${f.shape}_gt`, b.simd(`${f.shape}_abs`, a), allOf(b, f.width, SMALLEST[f.width]));
 }
 
+/** i32 condition: MXCSR asks for what the host does. */
+function isDefault(b: Emitter, rc: number): Value {
+  const control = rc === 0 ? CONTROL & ~RC : CONTROL;
+  return b.op('i32_eq', b.op('i32_and', b.field32(S.mxcsr), b.i32(control)), b.i32(DEFAULT));
+}
+
+/** For `fastFloat`, i32 condition: MXCSR is at its default, and all lanes of a mask are set; in one comparison. */
+export function isDefaultAnd(b: Emitter, f: Format, mask: Value): Value {
+  const odd = b.op('i32_xor', b.op('i32_and', b.field32(S.mxcsr), b.i32(CONTROL)), b.i32(DEFAULT));
+  const missing = b.op('i32_xor', b.simd(`${f.ints}_bitmask`, mask), b.i32(f.width === 64 ? 3 : 15));
+  return b.op('i32_eqz', b.op('i32_or', odd, missing));
+}
+
+/** Lanes where a result says by itself that nothing but PE and DE was due. Sums do not underflow: small ones are exact. */
+export const SAYS_ENOUGH = {
+  add: (b: Emitter, f: Format, r: Value) => belowInfinity(b, f, r),
+  mul: (b: Emitter, f: Format, r: Value) => and(b, isAboveTiny(b, f, r), belowInfinity(b, f, r)),
+  div: (b: Emitter, f: Format, r: Value) => and(b, isAboveTiny(b, f, r), belowInfinity(b, f, r)),
+  sqrt: (b: Emitter, f: Format, r: Value) => belowInfinity(b, f, r),
+} as const;
+
+/** The same, and zeros that are products or quotients of zeros. */
+export const ZERO_SAYS_ENOUGH = {
+  mul: (b: Emitter, f: Format, a: Value, c: Value, r: Value) => {
+    const zeroes = and(b, isZero(b, f, r), or(b, isZero(b, f, a), isZero(b, f, c)));
+    return and(b, or(b, isAboveTiny(b, f, r), zeroes), belowInfinity(b, f, r));
+  },
+  div: (b: Emitter, f: Format, a: Value, c: Value, r: Value) => {
+    const zeroes = and(b, isZero(b, f, r), isZero(b, f, a), belowInfinity(b, f, c));
+    return and(b, or(b, isAboveTiny(b, f, r), zeroes), belowInfinity(b, f, r));
+  },
+} as const;
+
 /** i32 condition: all lanes of a mask are set. */
 export function every(b: Emitter, f: Format, mask: Value): Value {
-  return b.simd(`${f.ints}_all_true`, mask);
+  return b.op('i32_eq', b.simd(`${f.ints}_bitmask`, mask), b.i32(f.width === 64 ? 3 : 15));
 }
+
+/** Lanes where operands and result are so ordinary that few operations show it: none is zero, tiny, infinite or a NaN. */
+export const IS_PLAIN = {
+  add: (b: Emitter, f: Format, a: Value, c: Value, r: Value) =>
+    and(b, b.simd(`${f.shape}_ge`, smallestOf(b, f, a, c, r), allOf(b, f.width, SMALLEST[f.width])), belowInfinity(b, f, r)),
+  mul: (b: Emitter, f: Format, a: Value, c: Value, r: Value) => and(b, isAboveTiny(b, f, smallestOf(b, f, a, c, r)), belowInfinity(b, f, r)),
+  div: (b: Emitter, f: Format, a: Value, c: Value, r: Value) => IS_PLAIN.mul(b, f, a, c, r),
+  sqrt: (b: Emitter, f: Format, a: Value, _c: Value, r: Value) => IS_PLAIN.add(b, f, a, a, r),
+} as const;
+
+/** The smallest magnitude; anything when one is a NaN. */
+function smallestOf(b: Emitter, f: Format, ...values: Value[]): Value {
+  return values.map((value) => b.simd(`${f.shape}_abs`, value)).reduce((x, y) => b.simd(`${f.shape}_pmin`, x, y));
+}
+
+/** Half of the bits of a significand: two factors whose low halves are empty have an exact product. */
+const LOW_HALF = { 32: 0xfffn, 64: 0x7ff_ffffn } as const;
+
+/** i32 condition: the result of plain operands is not rounded, as far as few operations can show. */
+export const IS_PLAINLY_EXACT = {
+  add: (b: Emitter, f: Format, a: Value, c: Value, r: Value) => every(b, f, IS_EXACT.add(b, f, a, c, r)),
+  mul: (b: Emitter, f: Format, a: Value, c: Value, _r: Value) =>
+    b.op('i32_eqz', b.simd('v128_any_true', b.simd('v128_and', or(b, a, c), all(b, f.width, LOW_HALF[f.width])))),
+  div: (b: Emitter, f: Format, a: Value, c: Value, r: Value) => every(b, f, IS_EXACT.div(b, f, a, c, r)),
+  sqrt: (b: Emitter, f: Format, a: Value, c: Value, r: Value) => every(b, f, IS_EXACT.sqrt(b, f, a, c, r)),
+} as const;
 
 /** Lanes where an operation raises nothing but possibly PE. */
 export const RAISES_ONLY_PE = {
@@ -120,8 +184,9 @@ function isProduct(b: Emitter, f: Format, a: Value, c: Value, p: Value): Value {
  * @param rounding whether the result depends on MXCSR.RC
  */
 export function unchanged(b: Emitter, clean: Value, exact: () => Value, rounding: 'mxcsr' | 'own'): Value {
-  const good = b.variable(clean);
   const rc = rounding === 'mxcsr' ? RC : 0;
+  if (b.fastFloat) return b.let(b.op('i32_and', clean, isDefault(b, rc)));
+  const good = b.variable(clean);
   const mxcsr = b.field32(S.mxcsr);
   const steady = b.op('i32_eq', b.op('i32_and', mxcsr, b.i32(rc | PM | PE)), b.i32(PM | PE));
   b.if(
@@ -131,7 +196,6 @@ export function unchanged(b: Emitter, clean: Value, exact: () => Value, rounding
       const nearest = b.op('i32_eqz', b.op('i32_and', mxcsr, b.i32(rc)));
       good.set(b.op('i32_and', b.op('i32_and', good, nearest), exact()));
     },
-    true,
   );
   return good;
 }

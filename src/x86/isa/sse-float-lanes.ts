@@ -98,17 +98,22 @@ export function callExact(b: Emitter, call: ExactCall): void {
   );
 }
 
-/** `fast` where `exact` (an i32 condition) says that it is the result and nothing changes in MXCSR; else what TypeScript computes. */
-export function guarded(b: Emitter, fast: Value, good: Value, call: ExactCall): Value {
+/**
+ * `fast` where `good` (an i32 condition) says that it is the result and nothing changes in MXCSR; else what TypeScript computes.
+ *
+ * @param thorough makes the i32 condition that says so where `good` failed to
+ */
+export function guarded(b: Emitter, fast: Value, good: Value, call: ExactCall, thorough?: () => Value): Value {
   const result = b.variable(fast);
+  const exactly = (): void => {
+    callExact(b, call);
+    result.set(b.vector(b.field64(S.sseResult), b.field64(S.sseResult + 8)));
+  };
   b.if(
     good,
     () => {},
-    () => {
-      callExact(b, call);
-      result.set(b.vector(b.field64(S.sseResult), b.field64(S.sseResult + 8)));
-    },
-    true,
+    () => (thorough === undefined ? exactly() : b.if(thorough(), () => {}, exactly, true)),
+    thorough === undefined ? true : undefined,
   );
   return result;
 }

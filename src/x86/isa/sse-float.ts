@@ -1,6 +1,17 @@
 import type { Emitter, Operand, Value } from '../ir/emitter.ts';
 import { type Definition, instruction } from './definition.ts';
-import { every, IS_EXACT, notDenormal, RAISES_ONLY_PE, unchanged } from './sse-float-guard.ts';
+import {
+  every,
+  IS_EXACT,
+  IS_PLAIN,
+  IS_PLAINLY_EXACT,
+  isDefaultAnd,
+  notDenormal,
+  RAISES_ONLY_PE,
+  SAYS_ENOUGH,
+  unchanged,
+  ZERO_SAYS_ENOUGH,
+} from './sse-float-guard.ts';
 import { all, ALL_LANES, guarded, type Lanes, PD, PS, readLanes, writeLanes } from './sse-float-lanes.ts';
 
 type Arithmetic = 'add' | 'sub' | 'mul' | 'div' | 'sqrt';
@@ -11,9 +22,18 @@ function compute(b: Emitter, lanes: Lanes, name: Arithmetic, a: Value, c: Value)
   // A difference is the sum with the negated second operand.
   const guard = name === 'sub' ? 'add' : name;
   const [x, y] = name === 'sqrt' ? [c, c] : [a, name === 'sub' ? b.let(b.simd(`${lanes.shape}_neg`, c)) : c];
-  const clean = every(b, lanes, RAISES_ONLY_PE[guard](b, lanes, x, y, fast));
-  const good = unchanged(b, clean, () => every(b, lanes, IS_EXACT[guard](b, lanes, x, y, fast)), 'mxcsr');
-  return guarded(b, fast, good, { operation: name, ...element(lanes), a: name === 'sqrt' ? c : a, c });
+  const call = { operation: name, ...element(lanes), a: name === 'sqrt' ? c : a, c } as const;
+  if (b.fastFloat) {
+    const zeros = guard === 'mul' || guard === 'div' ? () => isDefaultAnd(b, lanes, ZERO_SAYS_ENOUGH[guard](b, lanes, x, y, fast)) : undefined;
+    return guarded(b, fast, isDefaultAnd(b, lanes, SAYS_ENOUGH[guard](b, lanes, fast)), call, zeros);
+  }
+  const plain = every(b, lanes, IS_PLAIN[guard](b, lanes, x, y, fast));
+  const good = unchanged(b, plain, () => IS_PLAINLY_EXACT[guard](b, lanes, x, y, fast), 'mxcsr');
+  const thorough = (): Value => {
+    const clean = every(b, lanes, RAISES_ONLY_PE[guard](b, lanes, x, y, fast));
+    return unchanged(b, clean, () => every(b, lanes, IS_EXACT[guard](b, lanes, x, y, fast)), 'mxcsr');
+  };
+  return guarded(b, fast, good, call, thorough);
 }
 
 function element({ width, count }: Lanes): Pick<Lanes, 'width' | 'count'> {
@@ -37,8 +57,14 @@ function extreme(name: 'min' | 'max', opcode: string): Definition[] {
   });
 }
 
-/** i32 condition: no operand is a NaN or denormal. */
+/** i32 condition: no operand is a NaN or denormal (for `fastFloat`: a NaN, and MXCSR is at its default). */
 export function ordinary(b: Emitter, lanes: Lanes, ...operands: Value[]): Value {
+  if (b.fastFloat)
+    return isDefaultAnd(
+      b,
+      lanes,
+      operands.map((a) => b.simd(`${lanes.shape}_eq`, a, a)).reduce((x, y) => b.simd('v128_and', x, y)),
+    );
   return every(
     b,
     lanes,

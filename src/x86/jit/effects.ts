@@ -15,6 +15,8 @@ export interface Effects {
   flagsMaybe: boolean;
   /** It may leave for the interpreter before it has done anything (a fault, a slow access). */
   bails: boolean;
+  /** It may stop and go on later from its own start, as another instruction would after it (REP). */
+  repeats: boolean;
   /** Sets of general and of XMM registers, as bits. */
   gprUsed: number;
   gprWritten: number;
@@ -24,5 +26,16 @@ export interface Effects {
 }
 
 export function noEffects(): Effects {
-  return { flagsRead: 0, flagsWritten: 0, flagsMaybe: false, bails: false, gprUsed: 0, gprWritten: 0, xmmUsed: 0, xmmWritten: 0, terminator: undefined };
+  return {
+    flagsRead: 0,
+    flagsWritten: 0,
+    flagsMaybe: false,
+    bails: false,
+    repeats: false,
+    gprUsed: 0,
+    gprWritten: 0,
+    xmmUsed: 0,
+    xmmWritten: 0,
+    terminator: undefined,
+  };
 }

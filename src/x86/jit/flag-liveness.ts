@@ -43,7 +43,7 @@ export function flagLiveness(
       }
       const { effects } = blocks[i]!;
       for (let k = effects.length - 1; k >= 0; k--) {
-        after[i]![k] = (read | seen) !== 0;
+        after[i]![k] = (read | seen) !== 0 || effects[k]!.repeats;
         ({ read, seen } = before(effects[k]!, read, seen));
       }
       const old = atStart[i]!;
@@ -58,7 +58,7 @@ export function flagLiveness(
 function before(one: Effects, read: number, seen: number): Live {
   let reads = (read & ~one.flagsWritten) | one.flagsRead;
   // Who sets only some of the flags has to put them beside the others.
-  if (one.flagsMaybe) reads |= read | seen;
+  if (one.flagsMaybe) reads |= one.repeats ? FLAGS.all : read | seen;
   else if (one.flagsWritten !== 0 && one.flagsWritten !== FLAGS.all) reads |= seen & ~one.flagsWritten;
   return { read: reads, seen: (seen & ~one.flagsWritten) | (one.bails ? FLAGS.all : 0) };
 }

@@ -855,6 +855,7 @@ export class JitEmitter extends Emitter {
 
   again(): void {
     this.effects.bails = true;
+    this.effects.repeats = true;
     this.#leave.again();
   }
 

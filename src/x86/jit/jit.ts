@@ -17,6 +17,8 @@ export interface JitOptions {
   /** Exports of the interpreter's instance. */
   readonly interpreter: WebAssembly.Instance['exports'];
   readonly blocks: BlockCache;
+  /** Every flag of MXCSR is raised. */
+  readonly precise: boolean;
   /** Compile every block when it is entered: for tests. */
   readonly immediate: boolean;
 }
@@ -241,7 +243,7 @@ export class Jit {
     };
     return groupBlocks([...code.seeds], find).map(({ blocks, entries }) => {
       this.statistics.instructions += blocks.reduce((sum, block) => sum + block.effects.length, 0);
-      return new RegionCompiler(blocks, entries, exits, code.tlb).compile();
+      return new RegionCompiler(blocks, entries, exits, { tlb: code.tlb, precise: this.#options.precise }).compile();
     });
   }
 }

@@ -17,12 +17,16 @@ export class LockstepMachine {
   readonly ram: Uint8Array;
   readonly #view: DataView;
 
-  constructor(tier: 'interp' | 'jit') {
+  readonly #mxcsr: number;
+
+  /** @param precise false: flags of MXCSR that compiled code may forget to raise are set from the start */
+  constructor(tier: 'interp' | 'jit', precise: boolean) {
+    this.#mxcsr = precise ? 0x1f80 : 0x1fa2;
     const pages = (ENGINE_BYTES + RAM) / 65536;
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.ram = new Uint8Array(memory.buffer as ArrayBuffer, ENGINE_BYTES, RAM);
     this.#view = new DataView(memory.buffer as ArrayBuffer, ENGINE_BYTES, RAM);
-    this.cpu = new Cpu({ memory, ramBytes: RAM, model: cpuModel(), io: NO_IO, tier });
+    this.cpu = new Cpu({ memory, ramBytes: RAM, model: cpuModel(), io: NO_IO, tier, precise });
   }
 
   #writeTables(): void {
@@ -62,7 +66,7 @@ export class LockstepMachine {
     state.rip = BigInt(PLACE.code);
     state.setRflags(0x202);
     state.set32(S.shadow, 0);
-    state.set32(S.mxcsr, 0x1f80);
+    state.set32(S.mxcsr, this.#mxcsr);
     state.set32(S.fcw, 0x37f);
     state.set32(S.fsw, 0);
     state.set32(S.ftw, 0);

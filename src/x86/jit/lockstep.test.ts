@@ -13,3 +13,8 @@ test('flags that wait through a block which does not touch them are right where 
   const report = runLockstepOn(Uint8Array.of(0x2c, 0x65, 0x7f, 0xfc, 0x90, 0xeb, 0xf9), 3);
   assert.ok(report.stops > 50);
 });
+
+test('compiled code that need not raise PE and DE computes the same', () => {
+  const report = runLockstep(2, 60, false);
+  assert.ok(report.compiled > 500 && report.instructions > 3000);
+});

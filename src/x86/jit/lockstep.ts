@@ -23,8 +23,8 @@ export class LockstepMismatch extends Error {
  * Runs random programs on the interpreter and on compiled code, with interrupts at random points, and compares everything at
  * each stop. @throws {LockstepMismatch}
  */
-export function runLockstep(seed: number, programs: number): LockstepReport {
-  const machines = [new LockstepMachine('interp'), new LockstepMachine('jit')] as const;
+export function runLockstep(seed: number, programs: number, precise = true): LockstepReport {
+  const machines = [new LockstepMachine('interp', precise), new LockstepMachine('jit', precise)] as const;
   const report = { programs: 0, stops: 0, instructions: 0, faults: 0, compiled: 0 };
   for (let i = 0; i < programs; i++) {
     runProgram(machines, seed * 1_000_003 + i, report);
@@ -36,7 +36,7 @@ export function runLockstep(seed: number, programs: number): LockstepReport {
 
 /** The same with given code and random data. */
 export function runLockstepOn(code: Uint8Array, runs: number): LockstepReport {
-  const machines = [new LockstepMachine('interp'), new LockstepMachine('jit')] as const;
+  const machines = [new LockstepMachine('interp', true), new LockstepMachine('jit', true)] as const;
   const report = { programs: 0, stops: 0, instructions: 0, faults: 0, compiled: 0 };
   for (let seed = 0; seed < runs; seed++) {
     runProgram(machines, seed, report, code);

@@ -28,6 +28,14 @@ export interface CompiledRegion {
   readonly entries: readonly number[];
 }
 
+/** What a region is compiled for. */
+export interface RegionOptions {
+  /** Address of the TLB table. */
+  readonly tlb: number;
+  /** Every flag of MXCSR is raised. */
+  readonly precise: boolean;
+}
+
 const RECORD = 0; // the only parameter
 
 /** Sets of guest registers, and whether flags. */
@@ -70,7 +78,7 @@ export class RegionCompiler {
   #count = 0;
 
   /** @param wanted indices of blocks that are entered from outside */
-  constructor(blocks: readonly RegionBlock[], wanted: readonly number[], exits: RegionExits, tlb: number) {
+  constructor(blocks: readonly RegionBlock[], wanted: readonly number[], exits: RegionExits, { tlb, precise }: RegionOptions) {
     this.#blocks = blocks;
     this.#exits = exits;
     this.#tlb = tlb;
@@ -100,6 +108,7 @@ export class RegionCompiler {
       budget: code.local(I32),
     };
     this.#emitter = new JitEmitter(code, exits, this.#locals, { bail: () => this.#leaveInstruction(0), again: () => this.#again() }, tlb);
+    this.#emitter.fastFloat = !precise;
   }
 
   compile(): CompiledRegion {
