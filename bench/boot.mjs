@@ -29,7 +29,10 @@ function run() {
   if (tcg.status !== 0) throw new Error(`Cannot prepare the image: ${tcg.stderr}`);
   const empty = ['run', '--root', '/', '--read-only', '--', '/bin/true'];
   const rows = [
-    { name: 'krun, software CPU: kernel and PID 1, no devices', command: [node, here('boot/krun.mjs'), firmware] },
+    {
+      name: 'krun, software CPU: kernel and PID 1, no devices but those of a PC',
+      command: [node, here('boot/krun.mjs'), firmware],
+    },
     { name: 'QEMU TCG: the same image', command: JSON.parse(tcg.stdout) },
     { name: '`krun run --root / --read-only -- /bin/true`', command: [node, here('../bin/krun.js'), ...empty] },
   ].map((row) => ({ ...row, runs: [] }));
