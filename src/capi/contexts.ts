@@ -1,4 +1,10 @@
-import type { ConsoleOptions, DiskOptions, InterfaceOptions, RootDiskOptions } from '../config/options.ts';
+import type {
+  ConsoleOptions,
+  DiskOptions,
+  InterfaceOptions,
+  KernelOptions,
+  RootDiskOptions,
+} from '../config/options.ts';
 import { BadArgument } from './arguments.ts';
 import { EINVAL, ENOENT } from './errno.ts';
 
@@ -63,6 +69,10 @@ export interface Context {
   readonly consoles: (DefaultConsole | PortConsole)[];
   readonly serials: { readonly input: number; readonly output: number }[];
   kernelConsole: string | undefined;
+  /** What `krun_set_kernel` said. */
+  kernel: KernelOptions | undefined;
+  firmware: string | undefined;
+  oemStrings: readonly string[];
   vsock: VsockState;
   /** The last path for each port. */
   readonly vsockPorts: Map<number, { readonly path: string; readonly listen: boolean }>;
@@ -103,6 +113,9 @@ export function createContext(): number {
     consoles: [],
     serials: [],
     kernelConsole: undefined,
+    kernel: undefined,
+    firmware: undefined,
+    oemStrings: [],
     vsock: 'implicit',
     vsockPorts: new Map(),
     portMap: undefined,

@@ -30,6 +30,17 @@ export {
 } from './disks.ts';
 export { krun_set_env, krun_set_exec, krun_set_rlimits, krun_set_workdir } from './exec.ts';
 export {
+  KRUN_KERNEL_FORMAT_ELF,
+  KRUN_KERNEL_FORMAT_IMAGE_BZ2,
+  KRUN_KERNEL_FORMAT_IMAGE_GZ,
+  KRUN_KERNEL_FORMAT_IMAGE_ZSTD,
+  KRUN_KERNEL_FORMAT_PE_GZ,
+  KRUN_KERNEL_FORMAT_RAW,
+  krun_set_firmware,
+  krun_set_kernel,
+  krun_set_smbios_oem_strings,
+} from './kernel.ts';
+export {
   KRUN_LOG_LEVEL_DEBUG,
   KRUN_LOG_LEVEL_ERROR,
   KRUN_LOG_LEVEL_INFO,

@@ -3,6 +3,7 @@ import type { ConsoleOptions, MachineOptions, PortConsoleOptions, ShareOptions }
 import { disksOf } from './disks.ts';
 import { type Context, removeContext } from './contexts.ts';
 import { EINVAL, ENOENT } from './errno.ts';
+import { payloadOf } from './kernel.ts';
 import { log } from './log.ts';
 import { networkOf } from './vsock.ts';
 
@@ -28,7 +29,7 @@ export async function krun_start_enter(ctx_id: number): Promise<number> {
 
 /** What the functions collected, as options of the idiomatic interface. Exported for tests. */
 export function toOptions(context: Context): MachineOptions {
-  const { exec, consoles, serials, consoleOutput, kernelConsole } = context;
+  const { exec, consoles, serials, consoleOutput } = context;
   return {
     command: exec === undefined ? ['/bin/sh'] : [exec.path, ...exec.args],
     env: context.env ?? hostEnvironment(),
@@ -44,7 +45,7 @@ export function toOptions(context: Context): MachineOptions {
     extraConsoles: consoles.map(consoleOptions),
     serials: serials.map(({ input, output }) => ({ input: input >= 0, output: output >= 0 })),
     ...networkOf(context),
-    ...(kernelConsole !== undefined && { kernel: { console: kernelConsole } }),
+    ...payloadOf(context),
   };
 }
 

@@ -41,7 +41,7 @@ export function assemble(spec: Pick<MachineSpec, 'vm' | 'kernel'>, vm: Vm, resou
     vm,
     clock,
     memory: layout,
-    serials: resources.serials ?? [],
+    serials: serialsOf(resources),
     onReset: () => outcome.reset(),
   });
   const watchers = { consoles, phases, onExitCode: (code: number) => outcome.report(code) };
@@ -51,6 +51,11 @@ export function assemble(spec: Pick<MachineSpec, 'vm' | 'kernel'>, vm: Vm, resou
   phases.mark('kernel loaded');
 
   return new Machine({ vm, io: guestIo(ports, mmio), legacy, devices, outcome, consoles, phases, commandLine });
+}
+
+/** Firmware finds a serial port in any case, as in libkrun. */
+function serialsOf({ serials = [], kernel }: MachineResources): NonNullable<MachineResources['serials']> {
+  return serials.length === 0 && 'firmware' in kernel ? [{ write: () => true }] : serials;
 }
 
 interface Loading {

@@ -1,0 +1,1 @@
+export { isReadableFile, pathExists } from '../host/files.ts';
