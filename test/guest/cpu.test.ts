@@ -36,8 +36,8 @@ await compareWithHost([
     needs: ['gcc', 'gdb'],
     prepare: (folder) => {
       writeFileSync(join(folder, 'debugged.c'), DEBUGGED);
-      execFileSync('gcc', ['-g', '-O0', '-static', '-o', join(folder, 'debugged'), join(folder, 'debugged.c')]);
+      execFileSync('gcc', ['-g', '-O0', '-static', '-o', 'debugged', 'debugged.c'], { cwd: folder });
     },
-    script: `gdb -nx -batch -ex 'set disable-randomization on' -ex 'set confirm off' -ex 'thbreak main' -ex run -ex 'watch table[17]' -ex continue -ex 'print i' -ex 'rwatch table[17]' -ex continue -ex 'delete' -ex continue ./debugged 2>/dev/null | grep -v '^\\[\\|^Using\\|process'`,
+    script: `gdb -nx -batch -ex 'set confirm off' -ex 'tbreak main' -ex run -ex 'watch table[17]' -ex continue -ex 'print i' -ex 'delete' -ex 'rwatch table[17]' -ex continue -ex 'delete' -ex 'thbreak 7' -ex continue -ex 'info registers rip' -ex continue ./debugged 2>/dev/null | grep -v '^\\[\\|^Using\\|process'`,
   },
 ]);
