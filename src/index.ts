@@ -23,6 +23,7 @@ export type {
   ConsoleOptions,
   DatagramInterfaceOptions,
   InterfaceOptions,
+  KernelFormat,
   KernelOptions,
   MachineOptions,
   NetworkOffload,

@@ -43,6 +43,14 @@ Runs COMMAND in a microVM and ends with its exit code: 128 + N when signal N kil
   --console FILE           write the kernel's console to FILE
   --engine auto|kvm|soft   where guest instructions run (default: auto)
   --firmware FILE          the libkrunfw library that holds the kernel
+  --kernel FILE            a kernel of your own: a bzImage as in /boot, an ELF file, or a compressed one; COMMAND may be
+                           left out then, and the serial port is joined to standard input and output
+  --kernel-format auto|raw|elf|image-bz2|image-gz|image-zstd|bzimage
+                           what that file is (default: auto)
+  --initrd FILE            its initramfs
+  --append TEXT            its command line, in place of the default one; devices are added to it
+  --bios FILE              raw firmware, such as SeaBIOS's bios.bin, in place of a kernel
+  --oem-string TEXT        SMBIOS string of the owner (type 11); may be repeated
   --no-tty                 separate streams even on a terminal
   --json                   collect the output and print one JSON object
   -h, --help

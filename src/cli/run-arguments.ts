@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import type { DiskOptions, MicroVmOptions, RootDiskOptions, VolumeOptions } from '../index.ts';
+import { bringsItsOwn, KERNEL_OPTIONS, parseKernel } from './kernel-arguments.ts';
 import { parseNetwork } from './network-arguments.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -30,7 +31,7 @@ const OPTIONS = {
   timeout: { type: 'string' },
   console: { type: 'string' },
   engine: { type: 'string' },
-  firmware: { type: 'string' },
+  ...KERNEL_OPTIONS,
   'no-tty': { type: 'boolean' },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
@@ -49,7 +50,7 @@ export function parseRunArguments(
   const { before, command } = splitCommand(args);
   const values = parseOptions(before);
   const help = values.help === true;
-  if (!help && command.length === 0) throw new UsageError('Cannot run: no command after "--"');
+  if (!help && command.length === 0 && !bringsItsOwn(values)) throw new UsageError('Cannot run: no command after "--"');
   const env = (values.env ?? []).flatMap((item) => parseEnv(item, hostEnv));
   const volumes = (values.volume ?? []).map(parseVolume);
   const disks = (values.disk ?? []).map(parseDisk);
@@ -73,7 +74,7 @@ export function parseRunArguments(
       ...(values.timeout !== undefined && { timeoutMs: parseSeconds(values.timeout) }),
       ...(values.console !== undefined && { console: { logFile: values.console } }),
       ...(values.engine !== undefined && { engine: parseEngine(values.engine) }),
-      ...(values.firmware !== undefined && { kernel: { firmware: values.firmware } }),
+      ...parseKernel(values),
     },
   };
 }

@@ -1,6 +1,7 @@
 import {
   type Attachment,
   attachConsole,
+  attachPort,
   createLogWriter,
   type Exit,
   exitStatus,
@@ -41,6 +42,7 @@ export async function run(args: readonly string[]): Promise<number> {
     progress.done();
     signals.follow(vm);
     const exit = parsed.json ? await collect(vm, started) : await attach(vm);
+    if (isOver(parsed, exit)) return 0;
     if (exit.reason !== 'exited' && signals.received === 0) explain(exit);
     return signals.received > 0 && exit.code === null ? 128 + signals.received : exitStatus(exit);
   } catch (error) {
@@ -55,6 +57,7 @@ export async function run(args: readonly string[]): Promise<number> {
 function machineOptions({ options, json, noTty }: RunArguments): MicroVmOptions {
   const isTerminal = !json && !noTty && process.stdin.isTTY === true && process.stdout.isTTY === true;
   const kind = isTerminal ? 'terminal' : 'pipe';
+  if (options.command?.length === 0) return bareMachine(options);
   return {
     ...options,
     ...(options.root === undefined && options.rootDisk === undefined && { root: '/', readOnly: true }),
@@ -63,11 +66,29 @@ function machineOptions({ options, json, noTty }: RunArguments): MicroVmOptions 
   };
 }
 
-/** Joins the command to our own streams until it ends. */
+/** Without a command: the first serial port is ours, or the virtio console where the kernel was told to use that one. */
+function bareMachine(options: RunArguments['options']): MicroVmOptions {
+  const isVirtio = /(^| )console=hvc0/.test(options.kernel?.cmdline ?? '');
+  const kind = isVirtio ? 'terminal' : 'none';
+  return {
+    ...options,
+    console: { input: kind, output: kind, error: 'none', ...(options.console || {}) },
+    ...(!isVirtio && { serials: [{}] }),
+  };
+}
+
+/** A machine without a command ends well when it resets or halts. */
+function isOver({ options }: RunArguments, { reason }: Exit): boolean {
+  return options.command?.length === 0 && (reason === 'reset' || reason === 'halted');
+}
+
+/** Joins the command, or the serial port, to our own streams until it ends. */
 async function attach(vm: MicroVm): Promise<Exit> {
   const [console] = vm.consoles;
+  const [serial] = vm.serials;
   if (console === undefined) return vm.exited;
-  const attachment: Attachment = attachConsole(console);
+  const attachment: Attachment =
+    serial === undefined ? attachConsole(console) : attachPort(serial, { input: 0, output: 1 });
   void attachment.finished.then((written) => {
     if (!written) void vm.stop();
   });
@@ -81,7 +102,12 @@ async function attach(vm: MicroVm): Promise<Exit> {
 /** Prints one object in place of the command's output. */
 async function collect(vm: MicroVm, started: number): Promise<Exit> {
   vm.stdin.end();
-  const [stdout, stderr, exit] = await Promise.all([bounded(vm.stdout), bounded(vm.stderr), vm.exited]);
+  const [serial] = vm.serials;
+  const [stdout, stderr, exit] = await Promise.all([
+    bounded(serial?.output ?? vm.stdout),
+    bounded(vm.stderr),
+    vm.exited,
+  ]);
   const { reason, code, signal, consoleTail, error } = exit;
   const durationMs = Math.round(performance.now() - started);
   const failure = error && { code: error.code, message: error.message, stage: error.stage, hint: error.hint };
