@@ -15,6 +15,7 @@ import type { KvmVmDescriptor } from './vm.ts';
 const TSS_ADDRESS = 0xfffb_d000;
 const IDENTITY_MAP_ADDRESS = 0xfffb_c000;
 const GSI_COUNT = 24;
+const FOUR_GIB = 0x1_0000_0000;
 
 export interface KvmVmParts {
   readonly calls: KernelCalls;
@@ -38,13 +39,19 @@ export class KvmVm implements Vm {
 
   constructor({ calls, signals, system, nested }: KvmVmParts, config: VmConfig) {
     this.#calls = calls;
-    this.#ram = new GuestRam(calls, config.memoryBytes);
+    const { memoryBytes, topBytes = 0 } = config;
+    this.#ram = new GuestRam(calls, memoryBytes + topBytes, topBytes);
     this.memory = this.#ram.memory;
     this.descriptor = system.createVm();
     try {
       this.descriptor.setTssAddr(TSS_ADDRESS);
       this.descriptor.setIdentityMapAddr(IDENTITY_MAP_ADDRESS);
-      this.descriptor.setUserMemoryRegion({ slot: 0, gpa: 0, length: config.memoryBytes, hva: this.#ram.hva });
+      const { hva } = this.#ram;
+      this.descriptor.setUserMemoryRegion({ slot: 0, gpa: 0, length: memoryBytes, hva });
+      if (topBytes > 0) {
+        const top = { slot: 1, gpa: FOUR_GIB - topBytes, length: topBytes, hva: hva + BigInt(memoryBytes) };
+        this.descriptor.setUserMemoryRegion(top);
+      }
       this.descriptor.createIrqchip();
       this.descriptor.createPit2({ speakerDummy: true });
       this.vcpus = this.#makeVcpus(system, signals, config.vcpus, nested);
