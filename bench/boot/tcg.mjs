@@ -1,4 +1,5 @@
-// Boots the image under QEMU TCG until PID 1 restarts the machine. usage: tcg.mjs FIRMWARE FOLDER [INIT PROG]; prints the command.
+// Boots the image under QEMU TCG until PID 1 restarts the machine. usage: tcg.mjs FIRMWARE FOLDER [INIT [PROG]]; prints the command.
+// BENCH_WORDS in the environment are added to the kernel's command line.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BOOT } from '../../dist/boot/layout.js';
@@ -46,9 +47,10 @@ function hostTscKHz() {
 }
 
 const [, , firmware, folder, ...programs] = process.argv;
-const files = programs.length > 0 ? ['init', 'prog'].map((name, i) => [name, readFileSync(programs[i])]) : undefined;
+const files = programs.length > 0 ? programs.map((path, i) => [['init', 'prog'][i], readFileSync(path)]) : undefined;
+const words = [commandLine(hostTscKHz()), process.env.BENCH_WORDS ?? ''].join(' ').trim();
 const { memory } = await createSoftHypervisor(softHost).createVm({ memoryBytes: MEMORY_BYTES, vcpus: 1 });
-const { entry, pieces } = loadBoot(memory, firmware, commandLine(hostTscKHz()), files);
+const { entry, pieces } = loadBoot(memory, firmware, words, files);
 memory.write(TRAMPOLINE, trampoline(entry));
 
 const loaders = pieces.flatMap(({ gpa, length }, index) => {
