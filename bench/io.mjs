@@ -103,7 +103,9 @@ async function results([file, ...args]) {
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text) => void (output += text));
+    stream.setEncoding('utf8').on('data', (text) => {
+      output += text;
+    });
   await once(child, 'close');
   const found = [...output.matchAll(/^RESULT (.*) ([\d.]+)\r?$/gm)].map(([, name, seconds]) => [name, Number(seconds)]);
   if (found.length < 12) throw new Error(`Cannot use a run of ${file}: it printed\n${output.slice(-3000)}`);
