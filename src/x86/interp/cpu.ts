@@ -286,7 +286,7 @@ export class Cpu implements SystemCpu, CodePlace {
           break;
         default:
           // A jump that hit the jump cache leaves its link slot behind; what follows is not its target.
-          this.#ripOfRecord();
+          if (this.#pending?.moved !== true) this.#ripOfRecord();
           this.#set32(S.link, 0);
           // Costs something: a handler whose first instruction faults again would keep us here for ever.
           this.#set32(S.budget, this.#get32(S.budget) - 1);
@@ -327,7 +327,7 @@ export class Cpu implements SystemCpu, CodePlace {
 
   /** Operands relative to RSP or RBP whose address is not canonical raise #SS. */
   #asStackFault(error: GuestException, insn: Instruction): GuestException {
-    if (error.vector !== VECTOR.GP || error.errorCode !== 0 || insn.memory?.segment !== SEG.SS) return error;
+    if (error.moved || error.vector !== VECTOR.GP || error.errorCode !== 0 || insn.memory?.segment !== SEG.SS) return error;
     return isNonCanonical(this.address(insn)) ? new GuestException(VECTOR.SS, 0) : error;
   }
 

@@ -85,7 +85,7 @@ export class Program {
       const event = this.#event();
       if (event === undefined || event.vector === END) return this.events;
       this.events.push(event);
-      this.onEvent(event, Number(this.cpu.state.rsp) + (event.errorCode === undefined ? 0 : this.#width));
+      this.onEvent(event, this.#stack() + (event.errorCode === undefined ? 0 : this.#width));
       this.cpu.state.set32(S.shadow, this.cpu.state.get32(S.shadow) & ~SHADOW.halted);
     }
     throw new Error('Cannot end: the program runs on');
@@ -122,7 +122,7 @@ export class Program {
     const vector = Math.floor((linear - AT.handlers) / HANDLER_BYTES);
     if (vector < 0 || vector > 255) return undefined;
     const width = this.#width;
-    const stack = Number(state.rsp) + (width === 2 ? Number(state.segBase(SEG.SS)) : 0);
+    const stack = this.#stack();
     const word = (n: number): number => (width === 2 ? this.view.getUint16(stack + n * 2, true) : this.view.getUint32(stack + n * width, true));
     const code = width !== 2 && WITH_CODE.includes(vector) ? word(0) : undefined;
     const first = code === undefined ? 0 : 1;
@@ -134,6 +134,13 @@ export class Program {
       dr6: state.get32(S.dr + 48) >>> 0,
       cr2: state.get32(S.cr2) >>> 0,
     };
+  }
+
+  /** Linear address of the top of the stack. */
+  #stack(): number {
+    const { state } = this.cpu;
+    const narrow = this.#width !== 8 && (state.attributes(SEG.SS) & 0x4000) === 0;
+    return Number(state.segBase(SEG.SS)) + Number(narrow ? state.rsp & 0xffffn : state.rsp);
   }
 
   #writeGdt(): void {

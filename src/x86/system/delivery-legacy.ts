@@ -3,18 +3,20 @@ import { S, SEG } from '../state/layout.ts';
 import { FLAG } from '../state/state.ts';
 import { type Delivery, SOURCE } from './delivery-event.ts';
 import { GuestException, gp, VECTOR } from './exception.ts';
-import { ATTR, attributesOf, type Descriptor, dplOf, isNull, readDescriptor, readTable, setCodeSegment, setFromDescriptor, TYPE } from './segments.ts';
+import { ATTR, attributesOf, type Descriptor, dplOf, isNull, readDescriptor, readTable, setCodeSegment, setFromDescriptor, setNull, TYPE } from './segments.ts';
 import { currentStack, Stack, stackSegmentOf } from './stack.ts';
 import type { SystemCpu } from './system-cpu.ts';
+import { switchForEvent } from './task-switch.ts';
+import { isV86 } from './v86.ts';
 
 /**
- * Delivery through a 32-bit IDT: 16- and 32-bit interrupt and trap gates.
- * @spec SDM-3A §6.12
- * @unsupported SDM-3A §6.12.2 task gates (#GP), and virtual-8086 mode
+ * Delivery through a 32-bit IDT: 16- and 32-bit interrupt and trap gates, and task gates.
+ * @spec SDM-3A §6.12, SDM-3B §20.3
  */
 export function deliverLegacy(cpu: SystemCpu, event: Delivery, flags: number): void {
   const { state } = cpu;
   const gate = readGate(cpu, event);
+  if (gate.type === TYPE.taskGate) return switchForEvent(cpu, gate.selector, event, flags);
   if (isNull(gate.selector)) throw gp(event.ext);
   const code = readDescriptor(cpu, gate.selector, VECTOR.GP, event.ext);
   const attributes = attributesOf(code);
@@ -23,9 +25,13 @@ export function deliverLegacy(cpu: SystemCpu, event: Delivery, flags: number): v
   if ((attributes & ATTR.P) === 0) throw new GuestException(VECTOR.NP, errorCode);
 
   const cpl = attributes & ATTR.conforming ? state.cpl : dplOf(attributes);
+  const v86 = isV86(state);
+  // Virtual-8086 mode is left for CPL 0 only.
+  if (v86 && cpl !== 0) throw gp(errorCode);
   const width = gate.type & 8 ? 4 : 2;
   const inner = cpl < state.cpl ? readInnerStack(cpu, cpl, event.ext) : undefined;
   const stack = inner?.stack ?? currentStack(cpu);
+  if (v86) for (const seg of [SEG.GS, SEG.FS, SEG.DS, SEG.ES]) stack.push(BigInt(state.selector(seg)), width);
   if (inner !== undefined) {
     stack.push(BigInt(state.selector(SEG.SS)), width);
     stack.push(state.rsp & 0xffff_ffffn, width);
@@ -37,6 +43,7 @@ export function deliverLegacy(cpu: SystemCpu, event: Delivery, flags: number): v
 
   if (inner !== undefined) setFromDescriptor(cpu, SEG.SS, inner.selector, inner.descriptor);
   setCodeSegment(cpu, gate.selector, code, cpl);
+  if (v86) for (const seg of [SEG.GS, SEG.FS, SEG.DS, SEG.ES]) setNull(state, seg, 0);
   stack.store();
   state.rip = BigInt(gate.offset);
   const isInterruptGate = (gate.type & 7) === 6;
@@ -50,7 +57,7 @@ interface Gate {
   readonly offset: number;
 }
 
-const GATES: readonly number[] = [TYPE.interruptGate16, TYPE.trapGate16, TYPE.interruptGate32, TYPE.trapGate32];
+const GATES: readonly number[] = [TYPE.interruptGate16, TYPE.trapGate16, TYPE.interruptGate32, TYPE.trapGate32, TYPE.taskGate];
 
 function readGate(cpu: SystemCpu, { vector, source, ext }: Delivery): Gate {
   const errorCode = vector * 8 + 2 + ext;

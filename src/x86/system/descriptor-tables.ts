@@ -15,7 +15,7 @@ import {
   is64,
   isLong,
   isNull,
-  isProtected,
+  is8086,
   limitOf,
   readDescriptor,
   setTypeBits,
@@ -75,7 +75,7 @@ function storeSelector(cpu: SystemCpu, insn: Instruction, seg: number): void {
 }
 
 function requireProtected({ state }: SystemCpu): void {
-  if (!isProtected(state)) throw ud();
+  if (is8086(state)) throw ud();
 }
 
 /** @spec SDM-2A "LLDT" */

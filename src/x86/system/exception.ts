@@ -25,10 +25,13 @@ export class GuestException {
   readonly vector: number;
   /** Error code, or -1 when the vector has none. */
   readonly errorCode: number;
+  /** RIP is where the handler shall see it: a task switch that faults has left the instruction that began it. */
+  readonly moved: boolean;
 
-  constructor(vector: number, errorCode = -1) {
+  constructor(vector: number, errorCode = -1, moved = false) {
     this.vector = vector;
     this.errorCode = errorCode;
+    this.moved = moved;
   }
 }
 

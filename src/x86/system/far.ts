@@ -1,5 +1,6 @@
 import { ACCESS } from '../mmu/access.ts';
 import { S, SEG } from '../state/layout.ts';
+import type { CpuState } from '../state/state.ts';
 import { isNonCanonical } from './canonical.ts';
 import { readInnerStack } from './delivery-legacy.ts';
 import { GuestException, gp, VECTOR } from './exception.ts';
@@ -11,7 +12,7 @@ import {
   findDescriptor,
   isLong,
   isNull,
-  isProtected,
+  is8086,
   isValidCodeWidth,
   limitOf,
   loadRealSegment,
@@ -25,6 +26,7 @@ import {
 } from './segments.ts';
 import { currentStack, Stack } from './stack.ts';
 import type { SystemCpu } from './system-cpu.ts';
+import { switchThroughGate, switchToSegment } from './task-switch.ts';
 
 /** A far pointer, and the operand size in bytes that it came with. */
 export interface FarPointer {
@@ -33,15 +35,15 @@ export interface FarPointer {
   readonly width: number;
 }
 
-/** Far JMP. @spec SDM-2A "JMP" @unsupported SDM-3A §7.3 task switches (#GP with the selector) */
+/** Far JMP. @spec SDM-2A "JMP" */
 export function jumpFar(cpu: SystemCpu, to: FarPointer): void {
   const { state } = cpu;
-  if (!isProtected(state)) {
-    loadRealSegment(state, SEG.CS, to.selector);
-    state.rip = to.offset & 0xffffn;
+  if (is8086(state)) {
+    enter8086(cpu, to);
   } else {
     const d = readTarget(cpu, to.selector);
     if (attributesOf(d) & ATTR.S) enterSame(cpu, to.selector, d, to.offset);
+    else if (isTask(cpu, d)) switchTo(cpu, d, 'jump');
     else jumpThroughGate(cpu, readCallGate(cpu, to.selector, d));
   }
   cpu.modeChanged();
@@ -50,18 +52,42 @@ export function jumpFar(cpu: SystemCpu, to: FarPointer): void {
 /** Far CALL. @spec SDM-2A "CALL" */
 export function callFar(cpu: SystemCpu, to: FarPointer): void {
   const { state } = cpu;
-  if (!isProtected(state)) {
+  if (is8086(state)) {
+    checkOffset8086(state, to);
     const stack = currentStack(cpu);
     pushReturn(cpu, stack, to.width);
     stack.store();
-    loadRealSegment(state, SEG.CS, to.selector);
-    state.rip = to.width === 2 ? to.offset & 0xffffn : to.offset;
+    enter8086(cpu, to);
   } else {
     const d = readTarget(cpu, to.selector);
     if (attributesOf(d) & ATTR.S) callSame(cpu, to.selector, d, to.offset, to.width);
+    else if (isTask(cpu, d)) switchTo(cpu, d, 'call');
     else callThroughGate(cpu, readCallGate(cpu, to.selector, d));
   }
   cpu.modeChanged();
+}
+
+/** The offset must lie within CS, whose limit stays. */
+function checkOffset8086(state: CpuState, { offset }: FarPointer): void {
+  if (offset > BigInt(state.limit(SEG.CS))) throw gp(0);
+}
+
+function enter8086({ state }: SystemCpu, to: FarPointer): void {
+  checkOffset8086(state, to);
+  loadRealSegment(state, SEG.CS, to.selector);
+  state.rip = to.offset;
+}
+
+const TASKS: readonly number[] = [TYPE.tss16, TYPE.tss32, TYPE.tss16Busy, TYPE.tss32Busy, TYPE.taskGate];
+
+/** A task gate or TSS; IA-32e mode has no task switches. */
+function isTask({ state }: SystemCpu, d: Descriptor): boolean {
+  return !isLong(state) && TASKS.includes(attributesOf(d) & 0x1f);
+}
+
+function switchTo(cpu: SystemCpu, d: Descriptor, cause: 'jump' | 'call'): void {
+  if ((attributesOf(d) & 0x1f) === TYPE.taskGate) switchThroughGate(cpu, d, cause);
+  else switchToSegment(cpu, d, cause);
 }
 
 function readTarget(cpu: SystemCpu, selector: number): Descriptor {

@@ -8,6 +8,7 @@ import { gp, ud } from './exception.ts';
 import { isProtected } from './segments.ts';
 import { currentStack, setRsp } from './stack.ts';
 import type { SystemCpu } from './system-cpu.ts';
+import { checkV86Iopl } from './v86.ts';
 
 const RSP = S.gpr + GPR.RSP * 8;
 /** What POPF and IRET may change at any privilege. */
@@ -35,6 +36,7 @@ export function replaceFlags(cpu: SystemCpu, value: number, mask: number): void 
 
 /** The kernel saves and restores IF with these two around every lock: the 64-bit form avoids BigInt. */
 export function pushf(cpu: SystemCpu, insn: Instruction): void {
+  checkV86Iopl(cpu.state);
   const flags = cpu.state.rflags() & ~(FLAG.RF | FLAG.VM);
   if (insn.operandSize === 64) {
     const oldLow = cpu.state.get32(RSP);
@@ -50,6 +52,7 @@ export function pushf(cpu: SystemCpu, insn: Instruction): void {
 }
 
 export function popf(cpu: SystemCpu, insn: Instruction): void {
+  checkV86Iopl(cpu.state);
   let mask = changeableFlags(cpu.state);
   let value: number;
   if (insn.operandSize === 64) {

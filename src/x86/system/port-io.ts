@@ -8,6 +8,7 @@ import { writeGpr } from './operands.ts';
 import { ATTR, is64, isProtected, readTable, TYPE } from './segments.ts';
 import { withinLimit } from './stack.ts';
 import type { SystemCpu } from './system-cpu.ts';
+import { isV86 } from './v86.ts';
 
 type PortBytes = 1 | 2 | 4;
 
@@ -48,11 +49,11 @@ function truncate(value: number, bytes: PortBytes): number {
   return bytes === 4 ? value >>> 0 : value & (bytes === 2 ? 0xffff : 0xff);
 }
 
-/** Above IOPL, the TSS's I/O permission bitmap decides. @spec SDM-1 §19.5.2 */
+/** Above IOPL, and always in virtual-8086 mode, the TSS's I/O permission bitmap decides. @spec SDM-1 §19.5.2 */
 export function checkPort(cpu: SystemCpu, port: number, bytes: PortBytes): void {
   const { state } = cpu;
   const iopl = (state.get32(S.flags) >> 12) & 3;
-  if (!isProtected(state) || state.cpl <= iopl) return;
+  if (!isProtected(state) || (state.cpl <= iopl && !isV86(state))) return;
   const type = state.attributes(SEG.TR) & 0x1f;
   const limit = state.limit(SEG.TR);
   if ((type & ~2) !== TYPE.tss32 || limit < 103) throw gp(0);

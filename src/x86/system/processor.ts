@@ -13,6 +13,7 @@ import { memoryAddress, writeGpr, writeHalves } from './operands.ts';
 import { is64, isProtected, loadSegment } from './segments.ts';
 import { currentStack } from './stack.ts';
 import type { SystemCpu } from './system-cpu.ts';
+import { checkV86Iopl } from './v86.ts';
 import { xgetbv, xsetbv } from './xsave.ts';
 
 export function undefinedInstruction(): never {
@@ -144,6 +145,7 @@ export function withUmip(run: (cpu: SystemCpu, insn: Instruction) => void): (cpu
 
 /** INT n. */
 export function intN(cpu: SystemCpu, insn: Instruction): void {
+  checkV86Iopl(cpu.state);
   softwareInterrupt(cpu, Number(insn.immediate & 0xffn));
 }
 

@@ -13,9 +13,9 @@ import {
   dplOf,
   dropPrivilegedSegments,
   is64,
+  is8086,
   isLong,
   isNull,
-  isProtected,
   isValidCodeWidth,
   limitOf,
   loadRealSegment,
@@ -25,22 +25,27 @@ import {
   setFromDescriptor,
   setRaw,
 } from './segments.ts';
-import { currentStack, high as highOf, low as lowOf } from './stack.ts';
+import { currentStack, high as highOf, low as lowOf, type Stack } from './stack.ts';
 import type { SystemCpu } from './system-cpu.ts';
+import { returnToTask } from './task-switch.ts';
+import { checkV86Iopl, enterV86Segments } from './v86.ts';
 
 const RSP = S.gpr + GPR.RSP * 8;
 
-/** IRET, IRETD, IRETQ. @spec SDM-2A "IRET" @unsupported SDM-3A §7.3 return to a nested task, and to virtual-8086 mode (#GP) */
+/** IRET, IRETD, IRETQ. @spec SDM-2A "IRET" */
 export function iret(cpu: SystemCpu, insn: Instruction): void {
   const { state } = cpu;
-  if (!isProtected(state)) return iretReal(cpu, insn.operandSize / 8);
-  if ((state.get32(S.flags) & FLAG.NT) !== 0) throw gp(0);
-  if (insn.operandSize === 64) iretQuad(cpu);
+  checkV86Iopl(state);
+  if (is8086(state)) return iret8086(cpu, insn.operandSize / 8);
+  if ((state.get32(S.flags) & FLAG.NT) !== 0) {
+    if (isLong(state)) throw gp(0);
+    returnToTask(cpu);
+  } else if (insn.operandSize === 64) iretQuad(cpu);
   else iretStack(cpu, insn.operandSize / 8);
   state.set32(S.shadow, state.get32(S.shadow) & ~SHADOW.nmi);
 }
 
-function iretReal(cpu: SystemCpu, width: number): void {
+function iret8086(cpu: SystemCpu, width: number): void {
   const { state } = cpu;
   const stack = currentStack(cpu);
   const ip = stack.pop(width);
@@ -85,7 +90,7 @@ function iretStack(cpu: SystemCpu, width: number): void {
   const rip = stack.pop(width);
   const cs = Number(stack.pop(width) & 0xffffn);
   const flags = Number(stack.pop(width));
-  if (width === 4 && state.cpl === 0 && !isLong(state) && (flags & FLAG.VM) !== 0) throw gp(0);
+  if (width === 4 && state.cpl === 0 && !isLong(state) && (flags & FLAG.VM) !== 0) return iretToV86(cpu, stack, rip, cs, flags);
   const mask = width === 2 ? changeableFlags(state) & 0xffff : changeableFlags(state) | FLAG.RF;
   const target = { ripLow: lowOf(rip), ripHigh: 0, cs, flags, rspLow: 0, rspHigh: 0, ss: 0 };
   if (!is64(state) && (cs & 3) === state.cpl) {
@@ -100,6 +105,22 @@ function iretStack(cpu: SystemCpu, width: number): void {
   target.rspLow = lowOf(stack.pop(width));
   target.ss = Number(stack.pop(width) & 0xffffn);
   finishIret(cpu, target, mask);
+}
+
+/** To virtual-8086 mode: the outer stack and four more selectors are on the stack. */
+function iretToV86(cpu: SystemCpu, stack: Stack, eip: bigint, cs: number, flags: number): void {
+  const { state } = cpu;
+  const esp = stack.pop(4);
+  const [ss, es, ds, fs, gs] = Array.from({ length: 5 }, () => Number(stack.pop(4) & 0xffffn));
+  if (eip > 0xffffn) throw gp(0);
+  // All of EFLAGS is loaded, and at CPL 0 all of it may change.
+  const value = flags & (changeableFlags(state) | FLAG.RF | FLAG.VM | ARITHMETIC_FLAGS | FLAG.VIF | FLAG.VIP);
+  state.setRflags(value | FLAG.fixed);
+  enterV86Segments(state, [es!, cs, ss!, ds!, fs!, gs!]);
+  state.set32(S.cpl, 3);
+  state.rip = eip;
+  state.rsp = esp;
+  cpu.modeChanged();
 }
 
 /** What an inter-privilege return pops. */
@@ -189,7 +210,8 @@ export function retFar(cpu: SystemCpu, insn: Instruction, extra: number): void {
   const stack = currentStack(cpu);
   const rip = stack.pop(width);
   const cs = Number(stack.pop(width) & 0xffffn);
-  if (!isProtected(state)) {
+  if (is8086(state)) {
+    if (rip > BigInt(state.limit(SEG.CS))) throw gp(0);
     stack.skip(extra);
     stack.store();
     loadRealSegment(state, SEG.CS, cs);

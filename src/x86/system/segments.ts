@@ -4,6 +4,7 @@ import type { CpuState } from '../state/state.ts';
 import { CR0, EFER } from './control-bits.ts';
 import { GuestException, gp, VECTOR } from './exception.ts';
 import type { SystemCpu } from './system-cpu.ts';
+import { isV86 } from './v86.ts';
 
 /** Attribute bits of a segment, as in the upper half of a descriptor. @spec SDM-3A §3.4.5 */
 export const ATTR = {
@@ -77,6 +78,11 @@ export function isProtected(state: CpuState): boolean {
   return (state.get32(S.cr0) & CR0.PE) !== 0;
 }
 
+/** Selectors are paragraphs, not descriptors: real mode and virtual-8086 mode. */
+export function is8086(state: CpuState): boolean {
+  return !isProtected(state) || isV86(state);
+}
+
 /** Reads 32 bits at a table's base plus an offset, as the CPU itself. */
 export function readTable(cpu: SystemCpu, baseSlot: number, offset: number): number {
   const baseLow = cpu.state.get32(baseSlot);
@@ -118,9 +124,16 @@ export function markAccessed(cpu: SystemCpu, d: Descriptor): void {
 
 /** Sets bits in the type field of a descriptor in memory (accessed; busy for a TSS). */
 export function setTypeBits(cpu: SystemCpu, d: Descriptor, bits: number): void {
+  writeAccessByte(cpu, d, ((d.high >>> 8) & 0xff) | bits);
+}
+
+export function clearTypeBits(cpu: SystemCpu, d: Descriptor, bits: number): void {
+  writeAccessByte(cpu, d, (d.high >>> 8) & 0xff & ~bits);
+}
+
+function writeAccessByte(cpu: SystemCpu, d: Descriptor, value: number): void {
   const base = cpu.state.get64((d.selector & 4) !== 0 ? S.ldtrBase : S.gdtBase);
-  const at = base + BigInt((d.selector & 0xfff8) + 5);
-  cpu.writeSystem(at, 1, BigInt(((d.high >>> 8) & 0xff) | bits));
+  cpu.writeSystem(base + BigInt((d.selector & 0xfff8) + 5), 1, BigInt(value));
 }
 
 /** Fills a segment register from a descriptor; the descriptor's accessed bit is set on the way. */
@@ -148,7 +161,7 @@ export function setNull(state: CpuState, seg: number, selector: number): void {
 /** MOV Sreg, POP Sreg, LDS and their kin, for all but CS. @spec SDM-2B "MOV" protected mode exceptions */
 export function loadSegment(cpu: SystemCpu, seg: number, selector: number): void {
   const { state } = cpu;
-  if (!isProtected(state)) {
+  if (is8086(state)) {
     loadRealSegment(state, seg, selector);
   } else if (isNull(selector)) {
     if (seg === SEG.SS && !mayLoadNullSs(state, selector)) throw gp(0);
@@ -162,7 +175,7 @@ export function loadSegment(cpu: SystemCpu, seg: number, selector: number): void
   }
 }
 
-/** Real mode changes base and selector only; limit and attributes stay ("unreal mode" depends on it). */
+/** Real and virtual-8086 mode change base and selector only; limit and attributes stay ("unreal mode" depends on it). */
 export function loadRealSegment(state: CpuState, seg: number, selector: number): void {
   state.set32(S.seg + seg * 16, selector);
   state.set32(S.segBase + seg * 8, selector << 4);
