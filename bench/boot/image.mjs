@@ -21,7 +21,7 @@ export function commandLine(tscKHz) {
     `tsc_early_khz=${tscKHz}`,
     `lpj=${Math.round((tscKHz * 1000) / GUEST_HZ)}`,
     'reboot=t panic=-1 panic_print=0 nomodule console=hvc0 quiet no-kvmapf initcall_blacklist=jent_mod_init',
-    'no_timer_check tsc=reliable mitigations=off',
+    'no_timer_check tsc=reliable mitigations=off noreplace-smp',
   ].join(' ');
 }
 

@@ -98,7 +98,7 @@ export class Cpu implements SystemCpu, CodePlace {
     const decoder = new Decoder(tables());
     this.#blocks = new BlockCache({ buffer, decoder, translator: this.#translator, codePages: this.mmu.codePages, ramBytes: options.ramBytes });
     this.#blocks.onReset = () => this.#reset();
-    this.#blocks.onStale = () => this.#jumps.clear(true);
+    this.#blocks.onStale = () => this.#jumps.dropStale();
     this.mmu.onFlush = (supervisor) => this.#jumps.clear(supervisor);
     this.mmu.onFlushPage = (low, high) => this.#jumps.flushPage(low, high);
     const instance = new WebAssembly.Instance(module, { h: this.#imports(options.memory) });

@@ -1,9 +1,12 @@
-import { ENGINE, JUMP_EMPTY, JUMP_HASH, JUMP_SHIFT, JUMP_TABLE, S } from '../state/layout.ts';
+import { ENGINE, JUMP_EMPTY, JUMP_ENTRIES, JUMP_ENTRY, JUMP_HASH, JUMP_SHIFT, JUMP_TABLE, S } from '../state/layout.ts';
 import type { CpuState } from '../state/state.ts';
 import type { Block } from './block-cache.ts';
+import { HANDLER } from './generate.ts';
+import { R } from './record.ts';
 
 /** Entries that are remembered one by one; with more, clearing fills the whole table. */
-const LIST_MAX = 512;
+const LIST_MAX = 4096;
+const EMPTY_HIGH = Number(JUMP_EMPTY >> 32n);
 
 /** What was put into the table of one privilege since it was last empty. */
 interface Filled {
@@ -48,6 +51,21 @@ export class JumpCache {
   clear(supervisor: boolean): void {
     this.#empty(this.#user);
     if (supervisor) this.#empty(this.#supervisor);
+    this.#state.set32(S.link, 0);
+  }
+
+  /** Forgets entries whose records are no longer valid: a branch would be linked to them for good. */
+  dropStale(): void {
+    for (const filled of [this.#user, this.#supervisor]) {
+      const listed = filled.count < LIST_MAX;
+      const count = listed ? filled.count : JUMP_ENTRIES;
+      for (let i = 0; i < count; i++) {
+        const entry = listed ? filled.entries[i]! : filled.base + i * JUMP_ENTRY;
+        const word = entry >> 2;
+        if (this.#i32[word + 1] === EMPTY_HIGH) continue;
+        if (this.#i32[(this.#i32[word + 2]! + R.handler) >> 2] === HANDLER.stale) this.#words[entry >> 3] = JUMP_EMPTY;
+      }
+    }
     this.#state.set32(S.link, 0);
   }
 

@@ -31,6 +31,8 @@ export interface MmuOptions {
 const LEAVE = -1;
 /** Host offset that slow paths and TypeScript answer with when bytes do not lie in one RAM page. */
 const NOT_PLAIN = -2;
+/** More than one write entry may lead to a page. */
+const MANY = -1;
 
 /**
  * The memory management unit of one vCPU: translation, the TLB tables, and every access that generated code cannot do
@@ -62,8 +64,8 @@ export class Mmu {
   readonly #ramBase: number;
   readonly #ramBytes: number;
   readonly #engine: number;
-  /** Pages that may sit in a write table, so that protecting a page rarely needs a scan. */
-  readonly #written: Uint8Array;
+  /** By page: 0 when no write table has it, the place of the only entry that may have it plus one, or MANY. */
+  readonly #written: Int32Array;
   /** Privileged code was fetched through a translation that a CR3 write drops. */
   #fetchedNonGlobal = false;
   /** Code was fetched at CPL 3. Its pages count as not global. */
@@ -86,7 +88,7 @@ export class Mmu {
     this.#ramBytes = ramBytes;
     this.#tlb = new Tlb(buffer, this.#engine + ENGINE.tlb, state);
     state.set64(S.ramBytes, BigInt(ramBytes));
-    this.#written = new Uint8Array(Math.ceil(ramBytes / 4096));
+    this.#written = new Int32Array(Math.ceil(ramBytes / 4096));
     this.walker = new PageWalker({ buffer, base: ramBase, bytes: ramBytes }, state);
     this.codePages = options.codePages ?? new CodePages(ramBytes);
     this.watch = new Watchpoints(state);
@@ -137,7 +139,6 @@ export class Mmu {
 
   flushAll(): void {
     this.#tlb.flushAll();
-    this.#written.fill(0);
     this.#fetchedNonGlobal = false;
     this.#fetchedUser = false;
     this.onFlush(true);
@@ -406,8 +407,11 @@ export class Mmu {
     this.#tlb.fill(view, 0, low, high, hostPage, leafGlobal);
     if (leafSize !== 0) this.#tlb.noteLarge(leafSize, low, high);
     if (!leafDirty || !leafWritable || this.codePages.hasCode(page)) return;
-    this.#tlb.fill(view, 1, low, high, hostPage, leafGlobal);
-    this.#written[page / 4096] = 1;
+    const at = this.#tlb.fill(view, 1, low, high, hostPage, leafGlobal) + 1;
+    const known = this.#written[page / 4096]!;
+    if (known === at || at === 0) return;
+    const other = known === MANY || (known !== 0 && this.#tlb.maps(known - 1, hostPage));
+    this.#written[page / 4096] = other ? MANY : at;
   }
 
   /** Generated code changes views too: S.tlb says which is in use. */
@@ -416,9 +420,10 @@ export class Mmu {
   }
 
   #protect(page: number): void {
-    if (this.#written[page / 4096] === 0) return;
+    const known = this.#written[page / 4096]!;
     this.#written[page / 4096] = 0;
-    this.#tlb.dropWrites(this.#ramBase + page);
+    if (known === MANY) this.#tlb.dropWrites(this.#ramBase + page);
+    else if (known !== 0 && this.#tlb.maps(known - 1, this.#ramBase + page)) this.#tlb.dropAt(known - 1);
   }
 
   /** Each access is checked for its alignment: CR0.AM and EFLAGS.AC are set at CPL 3. */

@@ -47,18 +47,32 @@ export class Tlb {
     return (this.#words[at + 2]! + low) >>> 0;
   }
 
-  /** @param hostPage host offset of the page's first byte */
-  fill(view: number, write: 0 | 1, low: number, high: number, hostPage: number, global: boolean): void {
-    if (view === TLB_VIEW.strict) return;
+  /**
+   * @param hostPage host offset of the page's first byte
+   * @returns the place of the entry, for `maps` and `dropAt`, or -1
+   */
+  fill(view: number, write: 0 | 1, low: number, high: number, hostPage: number, global: boolean): number {
+    if (view === TLB_VIEW.strict) return -1;
     const at = entryAt(view, write, low);
     const page = low & -4096;
     this.#words[at] = page;
     this.#words[at + 1] = high;
     this.#words[at + 2] = (hostPage - page) | 0;
     this.#words[at + 3] = global ? 0 : NON_GLOBAL;
-    if (global) return;
+    if (global) return at;
     if (this.#nonGlobalCount < TRACKED) this.#nonGlobal[this.#nonGlobalCount] = at;
     this.#nonGlobalCount++;
+    return at;
+  }
+
+  /** Whether the entry at a place leads to a physical page. */
+  maps(at: number, hostPage: number): boolean {
+    const page = this.#words[at]!;
+    return page !== EMPTY_LOW && ((this.#words[at + 2]! + page) | 0) === (hostPage | 0);
+  }
+
+  dropAt(at: number): void {
+    this.#drop(at);
   }
 
   /** Remembers that a piece of a large page was filled. @param size as PageWalker.leafSize */
@@ -109,8 +123,7 @@ export class Tlb {
     for (let table = 1; table < TABLES; table += 2) {
       const end = (table + 1) * TABLE_WORDS;
       for (let at = table * TABLE_WORDS; at < end; at += WORDS) {
-        const page = this.#words[at]!;
-        if (page !== EMPTY_LOW && ((this.#words[at + 2]! + page) | 0) === (hostPage | 0)) this.#drop(at);
+        if (this.maps(at, hostPage)) this.#drop(at);
       }
     }
   }

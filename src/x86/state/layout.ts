@@ -106,10 +106,10 @@ export const TLB_VIEWS = 3;
 export const TLB_EMPTY = 1n;
 
 /** Jump cache: linear RIP -> record, direct mapped by a hash, one per privilege (supervisor, user). */
-export const JUMP_ENTRIES = 8192;
+export const JUMP_ENTRIES = 32768;
 /** The entry of a RIP is (low half * JUMP_HASH) >>> JUMP_SHIFT: call targets are aligned, so their low bits alone collide. */
 export const JUMP_HASH = 0x9e37_79b1 | 0;
-export const JUMP_SHIFT = 32 - 13;
+export const JUMP_SHIFT = 32 - 15;
 /** Bytes per entry: i64 RIP (or JUMP_EMPTY), i32 record, i32 unused. */
 export const JUMP_ENTRY = 16;
 export const JUMP_TABLE = JUMP_ENTRIES * JUMP_ENTRY;
