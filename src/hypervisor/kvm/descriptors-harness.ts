@@ -11,20 +11,30 @@ export interface Descriptors {
   readonly vcpu: KvmVcpuDescriptor;
 }
 
-/** With interrupt controllers in the kernel, or without any. Everything is closed afterwards. */
-export function withDescriptors(body: (descriptors: Descriptors) => void, { irqchip = false } = {}): void {
+/** With interrupt controllers in the kernel, or without any. */
+export function openDescriptors({ irqchip = false } = {}): Descriptors & { close(): void } {
   const calls = loadKernelCalls();
   if (calls === null) throw new Error('Cannot test KVM: no native calls');
   const system = new KvmSystem(calls);
   const vm = system.createVm();
   if (irqchip) vm.createIrqchip();
   const vcpu = vm.createVcpu(0);
-  try {
-    body({ system, vm, vcpu });
-  } finally {
+  vcpu.setCpuid2(system.getSupportedCpuid()); // long mode is a feature
+  const close = (): void => {
     vcpu.close();
     vm.close();
     system.close();
+  };
+  return { system, vm, vcpu, close };
+}
+
+/** Everything is closed afterwards. */
+export function withDescriptors(body: (descriptors: Descriptors) => void, options = {}): void {
+  const { close, ...descriptors } = openDescriptors(options);
+  try {
+    body(descriptors);
+  } finally {
+    close();
   }
 }
 
