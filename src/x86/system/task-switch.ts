@@ -163,7 +163,7 @@ function loadTaskSegments(cpu: SystemCpu, task: TaskState, segment: TaskSegment)
   const { state } = cpu;
   const v86 = (state.get32(S.flags) & FLAG.VM) !== 0;
   // All selectors are there before any descriptor is looked at.
-  task.selectors.forEach((selector, seg) => setNull(state, seg, selector));
+  task.selectors.forEach((selector, seg) => void setNull(state, seg, selector));
   state.set32(S.cpl, v86 ? 3 : task.selectors[SEG.CS]! & 3);
   loadTaskLdt(cpu, task.ldt);
   if (v86) return enterV86Segments(state, task.selectors);
