@@ -61,6 +61,21 @@ static void redirect_found(bool done[]) {
   closedir(ports);
 }
 
+int console_port(const char *name) {
+  int fd = -1;
+  DIR *ports = opendir("/sys/class/virtio-ports");
+  if (!ports) return -1;
+  for (struct dirent *port; fd < 0 && (port = readdir(ports));) {
+    if (port->d_name[0] == '.') continue;
+    char *found = read_file_at(dirfd(ports), join(port->d_name, "/name", ""), 256, NULL);
+    if (!found) continue;
+    found[strcspn(found, "\n")] = 0;
+    if (!strcmp(found, name)) fd = open(join("/dev/", port->d_name, ""), O_RDONLY | O_NOCTTY | O_CLOEXEC);
+  }
+  closedir(ports);
+  return fd;
+}
+
 static const char *missing(const struct strings *required, const bool done[]) {
   for (size_t r = 0; r < required->n; r++) {
     int i = 0;

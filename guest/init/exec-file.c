@@ -38,6 +38,7 @@ static const char *record(char *key, char *value, struct exec_file *out, struct 
   else if (!strcmp(key, "hostname")) out->hostname = value;
   else if (!strcmp(key, "rlimit")) strings_push(&out->rlimits, value);
   else if (!strcmp(key, "port")) strings_push(&out->ports, value);
+  else if (!strcmp(key, "control")) out->control = value;
   else if (!strcmp(key, "mount.type")) next->type = value;
   else if (!strcmp(key, "mount.source")) next->source = value;
   else if (!strcmp(key, "mount.options")) next->options = value;

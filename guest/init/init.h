@@ -29,7 +29,7 @@ struct mount_request {
   char *type, *source, *options, *target;
 };
 struct exec_file {
-  char *exec, *arg0, *workdir, *hostname;
+  char *exec, *arg0, *workdir, *hostname, *control;
   struct strings args, env, rlimits, ports;
   struct mount_request *mounts;
   size_t mount_count;
@@ -108,6 +108,8 @@ void dhcp_configure(void);
 /* console.c */
 void console_open(void);
 bool console_redirect(const struct strings *required);
+/* Opens the console port of that name for reading; -1 while there is none. */
+int console_port(const char *name);
 
 /* files.c */
 char *read_file_at(int dir, const char *path, size_t max, size_t *length);
@@ -129,6 +131,10 @@ struct workload {
 };
 /* Replaces the process; returns the exit code to report when that fails. */
 int workload_exec(const struct workload *w);
-int workload_wait(int pid);
+int workload_wait(int pid, const char *control);
+
+/* control.c */
+/* A process of its own that hands the host's wish for an end to the workload. */
+void control_start(const char *port, int workload);
 
 #endif

@@ -132,7 +132,7 @@ static int run(const struct workload *w) {
     return CODE_SETUP_FAILED;
   }
   if (!pid) _exit(workload_exec(w));
-  return workload_wait(pid);
+  return workload_wait(pid, extra.control);
 }
 
 int main(int argc, char **argv) {

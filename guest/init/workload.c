@@ -53,7 +53,8 @@ int workload_exec(const struct workload *w) {
 }
 
 /* Reaps whatever was left to PID 1 until the workload itself ends; returns the code to report. */
-int workload_wait(int pid) {
+int workload_wait(int pid, const char *control) {
+  if (control) control_start(control, pid);
   for (;;) {
     int status;
     pid_t gone = waitpid(-1, &status, 0);

@@ -29,7 +29,7 @@ export class ConsoleHandle {
       send: (chunk) => post({ type: 'input', console: index, stream: 'stdin', chunk }),
       end: () => post({ type: 'input-end', console: index, stream: 'stdin' }),
     });
-    this.ports = multiport ? ports.map((port, number) => this.#port(port, number)) : [];
+    this.ports = multiport ? ports.flatMap((port, number) => this.#port(port, number)) : [];
     if (multiport) this.#endStreams();
   }
 
@@ -71,10 +71,11 @@ export class ConsoleHandle {
     this.stdin.close();
   }
 
-  #port({ name, terminal }: ConsoleSpec['ports'][number], port: number): PortHandle {
+  #port({ name, input, terminal }: ConsoleSpec['ports'][number], port: number): PortHandle[] {
+    if (input === 'control') return [];
     const stream = `port${port}` as const;
     const place = { console: this.#index, port, input: stream, output: stream };
-    return new PortHandle(name, terminal !== undefined, place, this.#post);
+    return [new PortHandle(name, terminal !== undefined, place, this.#post)];
   }
 
   #output(stream: OutputName): OutputStream | undefined {

@@ -7,6 +7,7 @@ import { type Attachment, attachConsole, attachPort, type Descriptors } from './
 import { type Stage, toKrunError } from './errors.ts';
 import { withOpenedDisks } from './opened-disks.ts';
 import { MicroVm } from './micro-vm.ts';
+import type { WishPipe } from './wish-pipe.ts';
 import { exitStatus } from './vm-exit.ts';
 
 /** How `enterMachine` treats the process. */
@@ -17,6 +18,8 @@ export interface EnterOptions {
   readonly descriptors: readonly (Descriptors | readonly PortDescriptors[])[];
   /** Descriptors of each serial port. */
   readonly serials: readonly PortDescriptors[];
+  /** Its writers ask the guest to end. */
+  readonly shutdown: WishPipe | undefined;
   readonly log: Log;
 }
 
@@ -41,7 +44,7 @@ export interface EnterFailure {
  */
 export async function enterMachine(
   options: MachineOptions,
-  { uid, gid, descriptors, serials, log }: EnterOptions,
+  { uid, gid, descriptors, serials, shutdown, log }: EnterOptions,
 ): Promise<EnterFailure> {
   try {
     const kernel = await findKernel(options);
@@ -55,6 +58,7 @@ export async function enterMachine(
       ...kernel,
       log,
     });
+    shutdown?.onWish(() => void vm.shutdown({ timeoutMs: Number.POSITIVE_INFINITY }));
     process.exit(await live(vm, { descriptors, serials }));
   } catch (error) {
     const { stage, message } = toKrunError(error, 'kernel');

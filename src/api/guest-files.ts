@@ -1,4 +1,5 @@
 import { encodeGuestConfig, GUEST_CONFIG_PATH } from '../boot/guest-config.ts';
+import { CONTROL_PORT } from '../config/consoles.ts';
 import type { MachineSpec, OverlaySpec } from '../config/spec.ts';
 import { initBlob } from '../host/init-blob.ts';
 
@@ -35,8 +36,13 @@ function encodeWorkload({ workload, consoles }: Pick<MachineSpec, 'workload' | '
       target: path,
       ...(readOnly && { options: ['ro'] }),
     })),
+    ...(hasControl(consoles) && { control: CONTROL_PORT }),
     ports: (consoles[0]?.ports ?? []).flatMap(({ name }) => streamOf(name) ?? []),
   });
+}
+
+function hasControl(consoles: MachineSpec['consoles']): boolean {
+  return consoles.some(({ ports }) => ports.some(({ input }) => input === 'control'));
 }
 
 function streamOf(portName: string): 'stdin' | 'stdout' | 'stderr' | undefined {

@@ -15,6 +15,7 @@ export type ToVm =
   | { readonly type: 'interrupt'; readonly console: number } // the terminal's interrupt character
   | ({ readonly type: 'resize'; readonly console: number; readonly port: number } & WindowSpec)
   | { readonly type: 'vsock'; readonly message: ToStreams }
+  | { readonly type: 'shutdown' } // the guest is asked to end by itself
   | { readonly type: 'stop' };
 
 /** From the VM's thread to the user's. */

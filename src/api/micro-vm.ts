@@ -24,6 +24,9 @@ import type { VsockStream } from './vsock-stream.ts';
 /** How long a VM's thread may take to end by itself before it is ended. */
 const GRACE_MS = 2000;
 
+/** How long a guest may take that was asked to end. */
+const SHUTDOWN_MS = 10_000;
+
 /** What of `MicroVmOptions` is the handle's own. */
 const HANDLE_OPTIONS: readonly (keyof MicroVmOptions)[] = ['signal', 'timeoutMs', 'onKernelProgress', 'log'];
 
@@ -155,6 +158,22 @@ export class MicroVm implements AsyncDisposable {
    */
   listen(port: number): VsockListener {
     return this.#vsock.listen(port);
+  }
+
+  /**
+   * Asks the command to end, by SIGTERM, and ends the VM when it has not after `timeoutMs`; resolves to how it ended.
+   * A machine without a console, or whose init is not krun's, cannot be asked and waits for the time limit in vain.
+   *
+   * @param timeoutMs default 10 seconds; Infinity: the command decides
+   */
+  async shutdown({ timeoutMs = SHUTDOWN_MS }: { readonly timeoutMs?: number } = {}): Promise<Exit> {
+    const endless = timeoutMs === Number.POSITIVE_INFINITY;
+    if (!endless) checkInteger('timeoutMs', timeoutMs, 0, TIMER_MS_MAX);
+    this.#post({ type: 'shutdown' });
+    const limit = endless ? undefined : setTimeout(() => this.#stop('stopped'), timeoutMs);
+    await this.#gone;
+    clearTimeout(limit);
+    return this.exited;
   }
 
   /** Ends the VM now, as pulling the plug would; resolves to how it ended. */

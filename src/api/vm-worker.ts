@@ -58,6 +58,10 @@ function receive(message: ToVm): void {
     composed?.machine.stop();
     return;
   }
+  if (message.type === 'shutdown') {
+    if (!composed?.consoles.some((console) => console.askForEnd())) log('info', 'the guest cannot be asked to end');
+    return;
+  }
   if (message.type === 'vsock') return streams?.receive(message.message);
   const console = composed?.consoles[message.console];
   switch (message.type) {

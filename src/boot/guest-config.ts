@@ -35,6 +35,8 @@ export interface GuestConfig {
   readonly mounts?: readonly GuestMount[];
   /** Standard streams for which the host has made a console port, so that init waits for it. */
   readonly ports?: readonly ('stdin' | 'stdout' | 'stderr')[];
+  /** The console port on which init hears that the host wants an end. */
+  readonly control?: string;
   readonly uid?: number;
   readonly gid?: number;
 }
@@ -71,6 +73,7 @@ function* lines(config: GuestConfig): Generator<string, void, void> {
     yield `rlimit=${whole(resource, 63)}=${whole(soft, U64_MAX)}:${whole(hard, U64_MAX)}`;
   for (const mount of config.mounts ?? []) yield* mountLines(mount);
   for (const port of config.ports ?? []) yield `port=krun-${port}`;
+  if (config.control !== undefined) yield `control=${config.control}`;
   if (uid !== undefined) yield `uid=${whole(uid, ID_MAX)}`;
   if (gid !== undefined) yield `gid=${whole(gid, ID_MAX)}`;
 }

@@ -212,6 +212,7 @@ test('everything that was set arrives in the options of the machine', () => {
     console: { outputFile: '/log' },
     extraConsoles: [{ input: 'none', output: 'none', error: 'none' }],
     serials: [],
+    shutdown: false,
     vsock: { ports: [] },
     network: { families: ['inet'], ports: 'all' },
     kernel: { console: 'hvc1' },

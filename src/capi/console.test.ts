@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { test } from 'node:test';
 import { type Context, removeContext } from './contexts.ts';
 import * as capi from './index.ts';
@@ -66,4 +66,15 @@ test('ports and serial ports arrive in the options of the machine, a negative de
     },
   ]);
   assert.deepEqual(serials, [{ input: false, output: true }]);
+});
+
+test('krun_get_shutdown_eventfd gives one descriptor per context, which ends with it', (t) => {
+  assert.equal(capi.krun_get_shutdown_eventfd(NO_CTX), ENOENT);
+  const ctx = capi.krun_create_ctx();
+  const fd = capi.krun_get_shutdown_eventfd(ctx);
+  if (fd === EINVAL) return t.skip('no koffi');
+  assert.equal(capi.krun_get_shutdown_eventfd(ctx), fd);
+  assert.equal(writeSync(fd, new Uint8Array(8)), 8);
+  assert.equal(capi.krun_free_ctx(ctx), 0);
+  assert.throws(() => writeSync(fd, new Uint8Array(8)), { code: 'EBADF' });
 });

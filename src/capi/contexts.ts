@@ -5,6 +5,7 @@ import type {
   KernelOptions,
   RootDiskOptions,
 } from '../config/options.ts';
+import type { WishPipe } from '../api/wish-pipe.ts';
 import { BadArgument } from './arguments.ts';
 import { EINVAL, ENOENT } from './errno.ts';
 
@@ -85,6 +86,8 @@ export interface Context {
   /** The interface of the deprecated functions. */
   oldNet: { type: 'unixstream'; fd: number } | { type: 'unixgram'; path: string; vfkit: true } | undefined;
   oldNetMac: string;
+  /** Made when it is asked for. */
+  shutdown: WishPipe | undefined;
   uid: number | undefined;
   gid: number | undefined;
 }
@@ -123,6 +126,7 @@ export function createContext(): number {
     dhcp: false,
     oldNet: undefined,
     oldNetMac: '5a:94:ef:e4:0c:ee',
+    shutdown: undefined,
     uid: undefined,
     gid: undefined,
   });

@@ -92,6 +92,7 @@ export {
   krun_create_ctx,
   krun_free_ctx,
   krun_get_max_vcpus,
+  krun_get_shutdown_eventfd,
   krun_has_feature,
   krun_set_vm_config,
   krun_setgid,

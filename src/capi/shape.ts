@@ -1,3 +1,4 @@
+import { openWishPipe } from '../api/wish-pipe.ts';
 import { unsigned } from './arguments.ts';
 import { checking, createContext, removeContext, withContext } from './contexts.ts';
 import { EINVAL, ENOENT } from './errno.ts';
@@ -27,7 +28,22 @@ export function krun_create_ctx(): number {
 
 /** Forgets a context. 0, or -ENOENT. */
 export function krun_free_ctx(ctx_id: number): number {
-  return removeContext(ctx_id) === undefined ? -ENOENT : 0;
+  const context = removeContext(ctx_id);
+  context?.shutdown?.close();
+  return context === undefined ? -ENOENT : 0;
+}
+
+/**
+ * A descriptor, the same at each call: 8 bytes written to it ask the guest to end (SIGTERM to the command). It belongs to
+ * the context. -EINVAL where none can be made.
+ *
+ * @quirk upstream has it on macOS only; ours works on Linux, with koffi
+ */
+export function krun_get_shutdown_eventfd(ctx_id: number): number {
+  return withContext(ctx_id, (context) => {
+    context.shutdown ??= openWishPipe();
+    return context.shutdown?.descriptor ?? -EINVAL;
+  });
 }
 
 /**

@@ -16,13 +16,13 @@ import { networkOf } from './vsock.ts';
 export async function krun_start_enter(ctx_id: number): Promise<number> {
   const context = removeContext(ctx_id);
   if (context === undefined) return -ENOENT;
-  const { uid, gid, consoles, serials, implicitConsole } = context;
+  const { uid, gid, consoles, serials, implicitConsole, shutdown } = context;
   const implicit = implicitConsole ? [[0, 1, 2] as const] : [];
   const descriptors = [
     ...implicit,
     ...consoles.map((console) => (console.kind === 'default' ? console.descriptors : console.ports)),
   ];
-  const { stage, errno } = await enterMachine(toOptions(context), { uid, gid, descriptors, serials, log });
+  const { stage, errno } = await enterMachine(toOptions(context), { uid, gid, descriptors, serials, shutdown, log });
   if (errno !== undefined) return -errno;
   return stage === 'kernel' ? -ENOENT : -EINVAL;
 }
@@ -43,6 +43,7 @@ export function toOptions(context: Context): MachineOptions {
     ...(!context.implicitConsole && { console: false as const }),
     ...(context.implicitConsole && consoleOutput !== undefined && { console: { outputFile: consoleOutput } }),
     extraConsoles: consoles.map(consoleOptions),
+    shutdown: context.shutdown !== undefined,
     serials: serials.map(({ input, output }) => ({ input: input >= 0, output: output >= 0 })),
     ...networkOf(context),
     ...payloadOf(context),

@@ -1,20 +1,30 @@
-import { checkArray, checkChoice, checkKeys, checkText, refuse } from './checks.ts';
+import { checkArray, checkBoolean, checkChoice, checkKeys, checkText, refuse } from './checks.ts';
 import type { ConsoleOptions, MachineOptions, PortConsoleOptions, StreamKind } from './options.ts';
 import { resolveNamedPorts, resolvePorts } from './ports.ts';
 import type { ConsoleSpec, PortSpec } from './spec.ts';
 import { resolveSize } from './window.ts';
 
+/** Where the init program listens to the host. */
+export const CONTROL_PORT = 'krun-control';
 const KINDS: readonly StreamKind[] = ['terminal', 'pipe', 'none'];
 
 /** All virtio-console devices in order: the command's, the further ones, the one of the named ports. */
-export function resolveConsoles({ console, extraConsoles, ports }: MachineOptions): ConsoleSpec[] {
+export function resolveConsoles({ console, extraConsoles, ports, shutdown = true }: MachineOptions): ConsoleSpec[] {
   const first = console === false ? [] : [resolveConsole(console ?? {}, 'console')];
   const further = checkArray('extraConsoles', extraConsoles);
-  return [
+  const all = [
     ...first,
     ...further.map((item, index) => resolveAny(item, `extraConsoles[${index}]`)),
     ...resolveNamedPorts(ports),
   ];
+  return checkBoolean('shutdown', shutdown) ? withControl(all) : all;
+}
+
+/** The first console has the port behind its own ones: their places are what users know. */
+function withControl([first, ...further]: readonly ConsoleSpec[]): ConsoleSpec[] {
+  if (first === undefined) return [];
+  const control: PortSpec = { name: CONTROL_PORT, input: 'control', output: 'none' };
+  return [{ ...first, ports: [...first.ports, control] }, ...further];
 }
 
 function resolveAny(options: ConsoleOptions | PortConsoleOptions, what: string): ConsoleSpec {

@@ -43,6 +43,8 @@ export interface MachineOptions {
   readonly ports?: readonly (string | PortOptions)[];
   /** Serial ports (16550 UARTs), which a kernel with a driver for them knows as ttyS0, ttyS1 and on; at most four. */
   readonly serials?: readonly SerialOptions[];
+  /** Whether the init program listens for the host's wish for an end (`shutdown`), on one more port of the first console; default true. */
+  readonly shutdown?: boolean;
   readonly kernel?: KernelOptions;
   /** A host file with raw firmware (SeaBIOS, qboot) that runs from the reset vector in place of a kernel. */
   readonly bios?: string;

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { MachineOptions } from './options.ts';
 import { resolveConfig } from './resolve.ts';
 
-const MINIMAL: MachineOptions = { root: '/r', command: ['/bin/x'], console: false };
+const MINIMAL: MachineOptions = { root: '/r', command: ['/bin/x'], console: false, shutdown: false };
 const refuses = (options: Partial<MachineOptions>, message: RegExp): void => {
   assert.throws(() => resolveConfig({ ...MINIMAL, ...options }), { code: 'ERR_INVALID_OPTION', message });
 };
@@ -42,4 +42,18 @@ test('ports and serial ports that make no sense are refused by name', () => {
   refuses({ extraConsoles: [{ ports: [] }] }, /extraConsoles\[0\]: a console has at least one port/);
   refuses({ ports: Array.from({ length: 65 }, (_, index) => `p${index}`) }, /at most 64/);
   refuses({ serials: [{}, {}, {}, {}, {}] }, /serials: 5 of them/);
+});
+
+test('the port on which the host asks for an end stands behind those of the first console', () => {
+  const { consoles } = resolveConfig({ ...MINIMAL, shutdown: true, ports: ['a'] });
+  assert.deepEqual(
+    consoles.map(({ ports }) => ports.map(({ name, input }) => [name, input])),
+    [
+      [
+        ['a', 'port0'],
+        ['krun-control', 'control'],
+      ],
+    ],
+  );
+  assert.deepEqual(resolveConfig({ ...MINIMAL, shutdown: true }).consoles, []);
 });

@@ -18,6 +18,8 @@ const refuses = (options: Partial<Record<keyof MachineOptions, unknown>>, messag
   );
 };
 
+const CONTROL = { name: 'krun-control', input: 'control', output: 'none' };
+
 test('a root and a command are enough; everything else has a default', () => {
   assert.deepEqual(resolveConfig(MINIMAL), {
     engine: 'auto',
@@ -33,6 +35,7 @@ test('a root and a command are enough; everything else has a default', () => {
           { name: 'krun-stdin', input: 'stdin', output: 'none' },
           { name: 'krun-stdout', input: 'none', output: 'stdout' },
           { name: 'krun-stderr', input: 'none', output: 'stderr' },
+          { name: 'krun-control', input: 'control', output: 'none' },
         ],
       },
     ],
@@ -91,7 +94,7 @@ test('a terminal is one port that carries everything, with a size', () => {
     console: { input: kind, output: kind, error: kind, size: { columns: 100, rows: 30 } },
   });
   assert.deepEqual(consoles, [
-    { ports: [{ name: '', input: 'stdin', output: 'stdout' }], terminal: { columns: 100, rows: 30 } },
+    { ports: [{ name: '', input: 'stdin', output: 'stdout' }, CONTROL], terminal: { columns: 100, rows: 30 } },
   ]);
 });
 
@@ -101,11 +104,12 @@ test('a terminal for input only leaves output on a port, as upstream has it', ()
     { name: '', input: 'stdin', output: 'log' },
     { name: 'krun-stdout', input: 'none', output: 'stdout' },
     { name: 'krun-stderr', input: 'none', output: 'stderr' },
+    CONTROL,
   ]);
 });
 
 test('an output file takes the place of all streams; no console leaves the further ones', () => {
-  assert.deepEqual(resolveConfig({ ...MINIMAL, console: { outputFile: '/o' } }).consoles, [
+  assert.deepEqual(resolveConfig({ ...MINIMAL, console: { outputFile: '/o' }, shutdown: false }).consoles, [
     { ports: [{ name: '', input: 'none', output: 'log' }], logFile: '/o' },
   ]);
   assert.deepEqual(resolveConfig({ ...MINIMAL, console: false }).consoles, []);

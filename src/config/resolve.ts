@@ -28,6 +28,7 @@ const KNOWN: readonly (keyof MachineOptions)[] = [
     'extraConsoles',
     'ports',
     'serials',
+    'shutdown',
     'kernel',
     'bios',
     'oemStrings',

@@ -123,7 +123,8 @@ export interface PortSpec {
   /** Empty: the guest sees none. */
   readonly name: string;
   /** `interrupt`: only Ctrl-C that the host types. */
-  readonly input: InputName | 'interrupt' | 'none';
+  /** `control`: what the host says to the init program. */
+  readonly input: InputName | 'interrupt' | 'control' | 'none';
   readonly output: OutputName | 'none';
   /** One of the user's own ports is a console of the guest, with a window of this size. */
   readonly terminal?: WindowSpec;

@@ -14,6 +14,8 @@ export interface OpenStreams {
   input(stream: InputName, chunk: Uint8Array): void;
   inputEnd(stream: InputName): void;
   interrupt(): void;
+  /** Asks the guest's init for an end. @returns false when it cannot be asked here */
+  askForEnd(): boolean;
   resize(port: number, columns: number, rows: number): void;
   consumed(stream: OutputName, bytes: number): void;
   /** Lets everything out that the guest has written. */
@@ -26,17 +28,22 @@ export interface OpenConsole extends OpenStreams {
   readonly backend: ConsoleBackend;
 }
 
+/** What guest/init takes for SIGTERM to the workload. */
+const END_WISH = new TextEncoder().encode('s');
+
 /** Makes the ports of one console and opens its log file. */
 export function openConsole(spec: ConsoleSpec, link: ConsoleLink): OpenConsole {
   const file = spec.logFile === undefined ? undefined : new LogFile(spec.logFile);
   const terminals = new Map<number, RemoteTerminal>();
-  const inputs = new Map<InputName | 'interrupt', InputChannel>();
+  const inputs = new Map<InputName | 'interrupt' | 'control', InputChannel>();
   const outputs = new Map<OutputName, OutputChannel>();
 
   const openInput = (input: PortSpec['input']): InputChannel | undefined => {
     if (input === 'none') return undefined;
-    // Interrupts are typed by us, not sent by the user as input to be acknowledged.
-    const channel = new InputChannel((bytes) => input !== 'interrupt' && link.inputTaken(input, bytes));
+    // Interrupts and wishes are ours, not sent by the user as input to be acknowledged.
+    const channel = new InputChannel((bytes) => {
+      if (input !== 'interrupt' && input !== 'control') link.inputTaken(input, bytes);
+    });
     inputs.set(input, channel);
     return channel;
   };
@@ -67,6 +74,10 @@ export function openConsole(spec: ConsoleSpec, link: ConsoleLink): OpenConsole {
     input: (stream, chunk) => inputs.get(stream)?.push(chunk),
     inputEnd: (stream) => inputs.get(stream)?.end(),
     interrupt: () => (inputs.get('interrupt') ?? inputs.get('stdin'))?.interrupt(),
+    askForEnd: () => {
+      inputs.get('control')?.push(END_WISH);
+      return inputs.has('control');
+    },
     resize: (port, cols, rows) => terminals.get(port)?.resize({ cols, rows }),
     consumed: (stream, bytes) => outputs.get(stream)?.consumed(bytes),
     drain: () => {

@@ -56,6 +56,7 @@ export function openSerial(spec: SerialSpec, link: ConsoleLink): OpenSerial {
     input: (_stream, chunk) => input.push(chunk),
     inputEnd: () => input.end(),
     interrupt: () => input.interrupt(),
+    askForEnd: () => false,
     resize: () => {},
     consumed: (_stream, bytes) => channel?.consumed(bytes),
     drain: () => {

@@ -1,0 +1,1 @@
+export { openWishPipe, type WishPipe } from '../host/wish-pipe.ts';
