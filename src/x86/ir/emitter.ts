@@ -239,6 +239,11 @@ export abstract class Emitter {
     this.setFlags(this.sext(r, bits), this.alignCarries(borrows, bits));
   }
 
+  /** Flags of a - c, when nobody wants the difference itself. */
+  flagsCompare(bits: number, a: Value, c: Value): void {
+    this.flagsSub(bits, a, c, this.let(this.zext(this.sub(a, c), bits)));
+  }
+
   /** Flags of a logical operation: CF = OF = AF = 0. */
   flagsLogic(bits: number, r: Value): void {
     this.setFlags(this.sext(r, bits), this.const(0));

@@ -32,7 +32,7 @@ function sbb(b: Emitter, dst: Operand, src: Operand): void {
 function cmp(b: Emitter, dst: Operand, src: Operand): void {
   const a = dst.read();
   const c = src.read();
-  b.flagsSub(dst.bits, a, c, b.let(b.zext(b.sub(a, c), dst.bits)));
+  b.flagsCompare(dst.bits, a, c);
 }
 
 function logic(op: (b: Emitter, a: Value, c: Value) => Value): Binary {

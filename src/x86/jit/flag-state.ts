@@ -14,6 +14,22 @@ export interface Producer {
   /** CF and OF as i32 booleans, for 'result'. */
   readonly cf?: Value;
   readonly of?: Value;
+  /** A comparison: the result is needed for nothing else. */
+  readonly compares?: boolean;
+}
+
+/** A value at a place where only registers are known: the low bits of one, or (register -1) a constant. */
+export interface FlagSource {
+  readonly register: number;
+  readonly bits: number;
+  readonly constant: bigint;
+}
+
+/** Flags as a kind of store-flags.ts and where its two values lie. */
+export interface FlagRecipe {
+  readonly kind: number;
+  readonly x: FlagSource;
+  readonly y: FlagSource;
 }
 
 /**

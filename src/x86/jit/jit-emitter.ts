@@ -4,7 +4,7 @@ import { type Condition, CONDITIONS, Emitter, type Operand, type Value } from '.
 import { constant64, expression, localValue } from '../ir/value.ts';
 import { S, SEG, TLB_ENTRIES, TLB_WRITE } from '../state/layout.ts';
 import { type Effects, noEffects } from './effects.ts';
-import { CANONICAL, CONDITION_READS, FLAGS, type FlagState, partsOf, type Producer } from './flag-state.ts';
+import { CANONICAL, CONDITION_READS, FLAGS, type FlagRecipe, type FlagSource, type FlagState, partsOf, type Producer } from './flag-state.ts';
 import { type JitValue, knownOperation, RegisterValue, stableLocal, widthOf } from './jit-value.ts';
 import { flagKind } from './store-flags.ts';
 
@@ -18,6 +18,11 @@ export interface JitRuntime {
   /** (helper id) */
   readonly helper: number;
   readonly helperIds: ReadonlyMap<string, number>;
+}
+
+interface Temp {
+  readonly local: number;
+  readonly type: ValType;
 }
 
 /** Locals of a compiled function that hold guest state. */
@@ -64,14 +69,18 @@ export class JitEmitter extends Emitter {
   /** The flag locals hold what the kind local says, as long as nothing is pending. */
   #dynamic = false;
   /** Locals that the pending flags need beyond their instruction. */
-  #flagTemps: { local: number; type: ValType }[] = [];
+  #flagTemps: Temp[] = [];
+  /** How many flag states need a local: that at hand, and those that wait for the other side of a branch. */
+  readonly #owners = new Map<number, number>();
   #flagReads: RegisterValue[] = [];
-  #temps: { local: number; type: ValType }[] = [];
+  #temps: Temp[] = [];
   /** Register values of this instruction and of the pending flags that still name the register's local. */
   #reads: RegisterValue[] = [];
   #flagsChanged = false;
   #branchDepth = 0;
   readonly #widths = new Uint8Array(16).fill(64);
+  /** For each general register a local that holds the same, or -1. */
+  readonly #copies = new Int32Array(16).fill(-1);
   #carryIn: Value | undefined;
 
   constructor(code: Code, runtime: JitRuntime, locals: StateLocals, leave: Leaving, tlb: number) {
@@ -113,6 +122,8 @@ export class JitEmitter extends Emitter {
   override temp(type: ValType): number {
     const local = this.code.local(type);
     this.#temps.push({ local, type });
+    const stale = this.#copies.indexOf(local);
+    if (stale >= 0) this.#copies[stale] = -1;
     return local;
   }
 
@@ -120,6 +131,7 @@ export class JitEmitter extends Emitter {
   override releaseTemps(): void {
     if (this.#flagsChanged) {
       this.#flagTemps.push(...this.#temps);
+      this.#own(this.#temps);
       this.#flagReads.push(...this.#reads);
     } else for (const { local, type } of this.#temps) this.code.free(local, type);
     this.#temps = [];
@@ -128,39 +140,65 @@ export class JitEmitter extends Emitter {
     this.#carryIn = undefined;
   }
 
-  /** Starts a block: nothing is known of registers, and flags are canonical or as their kind says. */
-  beginBlock(dynamic = false): void {
-    this.#dynamic = dynamic;
-    this.releaseTemps();
-    this.#widths.fill(64);
-    this.#flags = CANONICAL;
-    this.#flagTemps = [];
-    this.#flagReads = [];
+  #own(temps: readonly Temp[]): void {
+    for (const { local } of temps) this.#owners.set(local, (this.#owners.get(local) ?? 0) + 1);
   }
 
-  /** The flag state at a branch, to be restored for its other side. */
-  saveFlags(): () => void {
-    const [flags, temps, reads, dynamic] = [this.#flags, this.#flagTemps, this.#flagReads, this.#dynamic];
+  #disown(temps: readonly Temp[]): void {
+    for (const { local, type } of temps) {
+      const left = this.#owners.get(local)! - 1;
+      this.#owners.set(local, left);
+      if (left === 0) this.code.free(local, type);
+    }
+  }
+
+  /** Starts a block that several ways lead to: nothing is known of registers, and flags are canonical or as their kind says. */
+  beginBlock(dynamic = false): void {
+    this.releaseTemps();
+    this.#forgetRegisters();
+    this.#setState(CANONICAL, false);
+    this.#flagsChanged = false;
+    this.#dynamic = dynamic;
+  }
+
+  #forgetRegisters(): void {
+    this.#widths.fill(64);
+    this.#copies.fill(-1);
+  }
+
+  /** What is known at a branch, to be restored once for its other side. */
+  saveState(): () => void {
+    const [flags, temps, reads, dynamic] = [this.#flags, [...this.#flagTemps], [...this.#flagReads], this.#dynamic];
+    const locals = reads.map(({ local }) => local);
+    const [widths, copies] = [this.#widths.slice(), this.#copies.slice()];
+    this.#own(temps);
     return () => {
+      this.#disown(this.#flagTemps);
       this.#dynamic = dynamic;
       this.#flags = flags;
       this.#flagTemps = temps;
       this.#flagReads = reads;
+      // On the side that was emitted a register may have been written, and what was read of it moved.
+      reads.forEach((read, i) => {
+        read.local = locals[i]!;
+      });
+      this.#widths.set(widths);
+      this.#copies.set(copies);
     };
   }
 
   protected override enterBranch(): void {
     this.#branchDepth++;
-    this.#widths.fill(64);
+    this.#forgetRegisters();
   }
 
   protected override switchBranch(): void {
-    this.#widths.fill(64);
+    this.#forgetRegisters();
   }
 
   protected override leaveBranch(): void {
     this.#branchDepth--;
-    this.#widths.fill(64);
+    this.#forgetRegisters();
   }
 
   override doWhile(body: () => Value): void {
@@ -173,9 +211,10 @@ export class JitEmitter extends Emitter {
   /** Values that name a register's local get their own copy: the register is about to change. */
   #keepReads(local: number, type: ValType): void {
     if (this.#flagReads.some((read) => read.local === local)) {
-      const copy = this.code.local(type);
-      this.#flagTemps.push({ local: copy, type });
-      this.#moveReads(this.#flagReads, local, copy);
+      const copy = { local: this.code.local(type), type };
+      this.#flagTemps.push(copy);
+      this.#own([copy]);
+      this.#moveReads(this.#flagReads, local, copy.local);
     }
     if (this.#reads.some((read) => read.local === local)) this.#moveReads(this.#reads, local, this.temp(type));
   }
@@ -224,6 +263,7 @@ export class JitEmitter extends Emitter {
     }
     this.code.set(local);
     this.#widths[index] = this.#branchDepth > 0 ? 64 : widthOf(value);
+    this.#copies[index] = this.#branchDepth > 0 ? -1 : ((value as JitValue).local ?? -1);
   }
 
   #isRead(local: number): boolean {
@@ -231,7 +271,14 @@ export class JitEmitter extends Emitter {
   }
 
   reg(index: number, bits: number): Value {
-    return this.let(this.zext(this.#readGpr(index), bits));
+    const whole = this.#readGpr(index);
+    return this.#partOf(whole, bits, this.let(this.zext(whole, bits)));
+  }
+
+  /** Notes that a value is the low bits of a register. */
+  #partOf(whole: Value, bits: number, value: Value): Value {
+    if (value === whole || !(whole instanceof RegisterValue)) return value;
+    return { ...(value as JitValue), part: { whole, bits } } as JitValue;
   }
 
   setReg(index: number, bits: number, value: Value): void {
@@ -267,7 +314,11 @@ export class JitEmitter extends Emitter {
 
   gprOperand(index: number, bits: number, high: boolean): Operand {
     const at = high ? 8 : 0;
-    const read = (): Value => this.let(this.zext(this.shr(this.#readGpr(index), this.const(at)), bits));
+    const read = (): Value => {
+      const whole = this.#readGpr(index);
+      const value = this.let(this.zext(this.shr(whole, this.const(at)), bits));
+      return high ? value : this.#partOf(whole, bits, value);
+    };
     const write = (value: Value): void => {
       if (bits >= 32) this.#writeGpr(index, this.zext(value, bits));
       else this.#insert(index, bits, at, value);
@@ -365,7 +416,7 @@ export class JitEmitter extends Emitter {
   /** Flags that instructions set from here on replace the pending ones. */
   #setState(state: FlagState, keepsOld: boolean): void {
     if (!keepsOld) {
-      for (const { local, type } of this.#flagTemps) this.code.free(local, type);
+      this.#disown(this.#flagTemps);
       this.#flagTemps = [];
       this.#flagReads = [];
     }
@@ -403,6 +454,12 @@ export class JitEmitter extends Emitter {
   override flagsSub(bits: number, a: Value, c: Value, r: Value, carry?: Value): void {
     const cv = (): Value => this.alignCarries(this.or(this.and(this.not(a), c), this.and(this.or(this.not(a), c), r)), bits);
     this.#setComputed(carry === undefined ? { kind: 'sub', bits, a, c, r } : undefined, bits, r, cv);
+  }
+
+  override flagsCompare(bits: number, a: Value, c: Value): void {
+    const r = this.zext(this.sub(a, c), bits);
+    const cv = (): Value => this.alignCarries(this.or(this.and(this.not(a), c), this.and(this.or(this.not(a), c), r)), bits);
+    this.#setComputed({ kind: 'sub', bits, a, c, r, compares: true }, bits, r, cv);
   }
 
   override flagsLogic(bits: number, r: Value): void {
@@ -517,7 +574,7 @@ export class JitEmitter extends Emitter {
     this.#flagsChanged = false;
   }
 
-  /** Brings the flags into the three locals as cheaply as possible, and says in the kind local how. */
+  /** Brings the flags into two or three locals as cheaply as possible, and says in the kind local how. */
   deferFlags(): void {
     const deferred = this.#deferred();
     if (deferred === undefined) {
@@ -526,24 +583,48 @@ export class JitEmitter extends Emitter {
       this.code.i32(0).set(this.#locals.kind);
       return;
     }
-    const { zr, sp, cv, kind } = this.#locals;
-    const targets = [zr, sp, cv];
-    for (const value of deferred.values) value?.push(this.code);
-    for (let i = 2; i >= 0; i--) if (deferred.values[i] !== undefined) this.code.set(targets[i]!);
-    this.code.i32(deferred.kind).set(kind);
+    const { zr, cv, kind } = this.#locals;
+    const [first, second] = deferred.values;
+    first.push(this.code);
+    second?.push(this.code);
+    if (second !== undefined) this.code.set(cv);
+    this.code.set(zr).i32(deferred.kind).set(kind);
   }
 
-  /** The pending flags as a kind and three values, if they have one; undefined values do not matter. */
-  #deferred(): { kind: number; values: readonly (Value | undefined)[] } | undefined {
+  /** The pending flags as a kind and one or two values, if they have that form. */
+  #deferred(): { kind: number; values: readonly [Value, Value?] } | undefined {
     const { producer: p, carry, zr, sp, cv } = this.#flags;
     if (p === undefined || zr === undefined || sp === undefined || cv === undefined) return undefined;
     if (carry !== undefined) {
       if (p.c?.constant !== 1n || (p.kind !== 'sub' && p.kind !== 'add')) return undefined;
-      return { kind: flagKind(p.kind === 'sub' ? 'dec' : 'inc', p.bits), values: [p.r, p.a, this.bool(carry)] };
+      return { kind: flagKind(p.kind === 'sub' ? 'dec' : 'inc', p.bits), values: [p.r, this.bool(carry)] };
     }
-    if (p.kind === 'logic') return { kind: flagKind('logic', p.bits), values: [p.r, undefined, undefined] };
-    if (p.kind === 'result') return { kind: flagKind('result', p.bits), values: [p.r, this.bool(p.cf!), this.bool(p.of!)] };
-    return { kind: flagKind(p.kind, p.bits), values: [p.r, p.a, p.c] };
+    if (p.kind === 'logic') return { kind: flagKind('logic', p.bits), values: [p.r] };
+    if (p.kind === 'result')
+      return { kind: flagKind('result', p.bits), values: [p.r, this.bool(this.op('i32_or', p.cf!, this.op('i32_shl', p.of!, this.i32(1))))] };
+    // Of operands and result two are enough: those that live on anyway.
+    if (p.compares === true) return { kind: flagKind('cmp', p.bits), values: [p.a!, p.c!] };
+    return { kind: flagKind(p.kind, p.bits), values: [p.r, p.c!] };
+  }
+
+  /** The pending flags as a function of registers as they are now, if they are one. */
+  flagRecipe(): FlagRecipe | undefined {
+    const deferred = this.#deferred();
+    if (deferred === undefined) return undefined;
+    const [first, second = this.const(0)] = deferred.values;
+    const x = this.#source(first);
+    const y = this.#source(second);
+    return x === undefined || y === undefined ? undefined : { kind: deferred.kind, x, y };
+  }
+
+  #source(value: Value): FlagSource | undefined {
+    if (value.constant !== undefined) return { register: -1, bits: 64, constant: value.constant };
+    const { local, part } = value as JitValue;
+    const whole = value instanceof RegisterValue ? value.local : part?.whole.local;
+    const register = whole === undefined ? -1 : this.#locals.gpr.indexOf(whole);
+    if (register >= 0) return { register, bits: part?.bits ?? 64, constant: 0n };
+    const copy = local === undefined ? -1 : this.#copies.indexOf(local);
+    return copy < 0 ? undefined : { register: copy, bits: 64, constant: 0n };
   }
 
   /** Whether flags wait to be computed. */

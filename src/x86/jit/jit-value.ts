@@ -8,6 +8,10 @@ export interface JitValue extends Value {
   readonly width?: number;
   /** Computing it again later in the instruction gives the same, and costs one local.get. */
   readonly stable?: boolean;
+  /** The local that it is read from. */
+  readonly local?: number;
+  /** It is the low bits of a register. */
+  readonly part?: { readonly whole: RegisterValue; readonly bits: number };
 }
 
 /** A guest register as it was when it was read: the register's own local until the register is written. */
@@ -31,7 +35,7 @@ export class RegisterValue implements JitValue {
 
 /** A local that is assigned once. */
 export function stableLocal(local: number, type: ValType, width: number): JitValue {
-  return { type, constant: undefined, stable: true, width, push: (code) => void code.get(local) };
+  return { type, constant: undefined, stable: true, width, local, push: (code) => void code.get(local) };
 }
 
 /** An operation on values; what is known of its result is found out when somebody asks. */

@@ -2,7 +2,7 @@ import { Code, type Label } from '../../wasm/code.ts';
 import { I32, I64, V128 } from '../../wasm/opcodes.ts';
 import { PROFILE, R, RECORD_BYTES } from '../interp/record.ts';
 import { ENGINE, JUMP_HASH, JUMP_SHIFT, JUMP_TABLE, S, TLB_TABLE, TLB_VIEW } from '../state/layout.ts';
-import { FLAGS } from './flag-state.ts';
+import { type FlagRecipe, FLAGS, type FlagSource } from './flag-state.ts';
 import { buildControlGraph, type ControlGraph } from './control-graph.ts';
 import { type FlagLiveness, flagLiveness, type Live } from './flag-liveness.ts';
 import { JitEmitter, type JitRuntime, type StateLocals } from './jit-emitter.ts';
@@ -35,6 +35,9 @@ export interface RegionOptions {
   /** Every flag of MXCSR is raised. */
   readonly precise: boolean;
 }
+
+/** Kinds of flags from here up are the recipes of the region. */
+const RECIPES = 64;
 
 const RECORD = 0; // the only parameter
 
@@ -73,6 +76,8 @@ export class RegionCompiler {
   readonly #target: number;
   #bailFlags: Label | undefined;
   #bail: Label | undefined;
+  /** Ways to tell flags from registers, by what they are. */
+  readonly #recipes = new Map<string, { readonly number: number; readonly recipe: FlagRecipe }>();
   /** The instruction being emitted. */
   #record = 0;
   #count = 0;
@@ -119,8 +124,7 @@ export class RegionCompiler {
     this.#bailFlags = code.block();
     this.#emitDispatch(entries);
     code.end();
-    const { kind, zr, sp, cv } = this.#locals;
-    if (this.#written.flags) code.get(kind).get(zr).get(sp).get(cv).call(this.#exits.storeFlags);
+    if (this.#written.flags) this.#storeDeferredFlags();
     code.end();
     this.#spill(this.#written);
     code.get(this.#pc).returnCall(this.#exits.resume);
@@ -215,7 +219,7 @@ export class RegionCompiler {
   }
 
   #leaveTo(pc: number): void {
-    const restore = this.#emitter.saveFlags();
+    const restore = this.#emitter.saveState();
     if (this.#written.flags) this.#emitter.deferFlags();
     restore();
     this.#code
@@ -272,17 +276,73 @@ export class RegionCompiler {
     const back = order[to]! <= order[from]!;
     const via = this.#graph.viaDispatch(from, to);
     if (this.#isChecked(from, to)) this.#checkBudget(to);
-    this.#bringFlags(this.#liveness.atStart[to]!);
+    if (!via && !(back && loopHeaders.has(to)) && !merges.has(to)) {
+      this.#emitNode(to); // the only way to it
+      return;
+    }
+    this.#bringFlags(this.#liveness.atStart[to]!, to);
     if (via) this.#code.i32(this.#entryNumber(to)).set(this.#entry).br(this.#loops.get(dispatch)!);
     else if (back && loopHeaders.has(to)) this.#code.br(this.#loops.get(to)!);
-    else if (merges.has(to)) this.#code.br(this.#ends.get(to)!);
-    else this.#emitNode(to);
+    else this.#code.br(this.#ends.get(to)!);
   }
 
-  /** Flags in the form in which a block expects them. */
-  #bringFlags({ read, seen }: Live): void {
+  /** Flags in the form in which a block (or some entry) expects them. */
+  #bringFlags({ read, seen }: Live, to?: number): void {
     if (read !== 0) this.#emitter.materialize(read | seen);
-    else if (seen !== 0) this.#emitter.deferFlags();
+    else if (seen !== 0 && (to === undefined || !this.#rememberFlags(to))) this.#emitter.deferFlags();
+  }
+
+  /** Flags that a block can leave with before it sets its own are told from registers, if it keeps those until then. */
+  #rememberFlags(to: number): boolean {
+    const recipe = this.#emitter.flagRecipe();
+    if (recipe === undefined) return false;
+    let used = 0;
+    for (const { register } of [recipe.x, recipe.y]) if (register >= 0) used |= 1 << register;
+    for (const effects of this.#blocks[to]!.effects) {
+      if (effects.flagsWritten === FLAGS.all) {
+        this.#code.i32(this.#recipeNumber(recipe)).set(this.#locals.kind);
+        return true;
+      }
+      if ((effects.gprWritten & used) !== 0) return false;
+    }
+    return false;
+  }
+
+  #recipeNumber(recipe: FlagRecipe): number {
+    const key = [recipe.kind, ...[recipe.x, recipe.y].flatMap(({ register, bits, constant }) => [register, bits, constant])].join();
+    let known = this.#recipes.get(key);
+    if (known === undefined) {
+      known = { number: RECIPES + this.#recipes.size, recipe };
+      this.#recipes.set(key, known);
+    }
+    return known.number;
+  }
+
+  /** Cold: the flags as the kind local says, to the CPU state. */
+  #storeDeferredFlags(): void {
+    const code = this.#code;
+    const { kind, zr, sp, cv } = this.#locals;
+    for (const { number, recipe } of this.#recipes.values()) {
+      code.get(kind).i32(number).op('i32_eq').if();
+      for (const [local, source] of [
+        [zr, recipe.x],
+        [cv, recipe.y],
+      ] as const) {
+        this.#pushSource(source);
+        code.set(local);
+      }
+      code.i32(recipe.kind).set(kind).end();
+    }
+    code.get(kind).get(zr).get(sp).get(cv).call(this.#exits.storeFlags);
+  }
+
+  #pushSource({ register, bits, constant }: FlagSource): void {
+    if (register < 0) {
+      this.#code.i64(BigInt.asIntN(64, constant));
+      return;
+    }
+    this.#code.get(this.#locals.gpr[register]!);
+    if (bits < 64) this.#code.i64((1n << BigInt(bits)) - 1n).op('i64_and');
   }
 
   /** Whether an edge may close a cycle. */
@@ -307,7 +367,9 @@ export class RegionCompiler {
     const emitter = this.#emitter;
     const dirty = { ...this.#dirtyIn[index]! };
     const live = this.#liveness.atStart[index]!;
-    emitter.beginBlock(live.read === 0 && live.seen !== 0);
+    // Where there is only one way to a block, all that was known at its end is still so.
+    if (this.#isMetByMany(index)) emitter.beginBlock(live.read === 0 && live.seen !== 0);
+    else emitter.releaseTemps();
     block.effects.forEach((effects, k) => {
       const instruction = block.layout.instructions[k]!;
       this.#record = instruction.record;
@@ -320,6 +382,10 @@ export class RegionCompiler {
       if (k < block.effects.length - 1 || block.layout.open || block.end.kind === 'leave') emitter.releaseTemps();
     });
     this.#emitEnd(index, dirty);
+  }
+
+  #isMetByMany(block: number): boolean {
+    return this.#graph.merges.has(block) || this.#graph.loopHeaders.has(block);
   }
 
   #emitEnd(index: number, dirty: Dirty): void {
@@ -335,9 +401,10 @@ export class RegionCompiler {
     else if (end.kind === 'branch' && terminator?.kind === 'branch') {
       terminator.condition.push(this.#code);
       this.#code.if();
-      const restore = this.#emitter.saveFlags();
+      const restore = this.#emitter.saveState();
       this.#edge(index, end.taken, 'followTaken', dirty);
       this.#code.end();
+      this.#emitter.releaseTemps();
       restore();
       this.#edge(index, end.notTaken, 'followNotTaken', dirty);
     } else if (end.kind === 'indirect' && terminator?.kind === 'indirect') {
@@ -365,7 +432,7 @@ export class RegionCompiler {
       .get(this.#self)
       .op('i32_eq')
       .if();
-    const restore = this.#emitter.saveFlags();
+    const restore = this.#emitter.saveState();
     this.#bringFlags(this.#entriesLive());
     code.get(known).load('i32_load16_u', PROFILE.entry).set(this.#entry).br(this.#loops.get(this.#graph.dispatch)!);
     restore();
