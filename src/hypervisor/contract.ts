@@ -27,6 +27,12 @@ export interface Vm {
    * costs no more leave it out; the store reaches `GuestIo` there.
    */
   bindDoorbell?(doorbell: { readonly gpa: number; readonly value: number }, onRing: () => void): void;
+  /**
+   * A word of flags that guests read at `status`, and clear by storing ones at `acknowledge`, both 4 bytes wide, without
+   * leaving the vCPU's thread: those accesses do not reach `GuestIo`. The VM's thread changes it by atomic operations.
+   * Undefined: there is no room for another one.
+   */
+  bindStatus?(registers: { readonly status: number; readonly acknowledge: number }): Int32Array | undefined;
   close(): void;
   /** Memory, vCPUs and interrupt hardware, while no vCPU runs. Engines that cannot tell leave it out. */
   save?(): VmState;

@@ -6,7 +6,7 @@ import { Bus } from '../bus/bus.ts';
 import type { MachineSpec } from '../config/spec.ts';
 import { DEBUG_PORT, DebugPort } from '../devices/legacy/debug-port.ts';
 import type { Vm } from '../hypervisor/contract.ts';
-import { WINDOW_BYTES } from '../virtio/registers.ts';
+import { MMIO, WINDOW_BYTES } from '../virtio/registers.ts';
 import { ConsoleWatch } from './console-watch.ts';
 import { type DeviceRow, deviceTable } from './device-table.ts';
 import { guestIo } from './guest-io.ts';
@@ -93,6 +93,10 @@ function seatDevices(rows: readonly DeviceRow[], vm: Vm, mmio: Bus, resources: M
       irq: vm.irqLine(slot.irq),
       log: resources.log,
       schedule: resources.schedule,
+      interruptStatus: vm.bindStatus?.({
+        status: slot.gpa + MMIO.InterruptStatus.at,
+        acknowledge: slot.gpa + MMIO.InterruptACK.at,
+      }),
     });
     mmio.attach(slot.gpa, WINDOW_BYTES, transport);
     return { id: row.id, slot, transport, words: row.words ?? [] };

@@ -20,6 +20,7 @@ export interface Seat {
   readonly irq: IrqLine;
   readonly log: Log;
   readonly schedule: ((task: () => void) => void) | undefined;
+  readonly interruptStatus: Int32Array | undefined;
 }
 
 /** One row: a device and its backend, ready to be seated. */

@@ -51,6 +51,8 @@ export interface MmioTransportOptions<Backend, Sizes extends readonly number[]> 
    * device that finds a queue refilled while it works on it continues in a later turn.
    */
   readonly schedule?: (task: () => void) => void;
+  /** One word that holds InterruptStatus, for engines that answer that register and its ACK on another thread. */
+  readonly interruptStatus?: Int32Array | undefined;
 }
 
 /** A virtio device behind memory-mapped registers; attach it to the bus with `WINDOW_BYTES`. */
@@ -81,6 +83,8 @@ class Transport<Backend, Sizes extends readonly number[]> implements MmioTranspo
   readonly #config: DeviceConfig;
   readonly #readers: readonly ((() => number) | undefined)[];
   readonly #writers: readonly (((value: number) => void) | undefined)[];
+  /** Interrupts that wait for their acknowledgement; changed by atomic operations only. */
+  readonly #pending: Int32Array;
   #registers: TransportRegisters;
   #configGeneration = 0;
   #queues: readonly Virtqueue[] = [];
@@ -91,6 +95,7 @@ class Transport<Backend, Sizes extends readonly number[]> implements MmioTranspo
     const { device, backend } = options;
     this.#options = options;
     this.#log = options.log ?? silentLog;
+    this.#pending = options.interruptStatus ?? new Int32Array(1);
     this.#queueSizes = typeof device.queueSizes === 'function' ? device.queueSizes(backend) : device.queueSizes;
     const features = typeof device.features === 'function' ? device.features(backend) : device.features;
     this.#offered = features | VIRTIO_F_VERSION_1;
@@ -129,6 +134,7 @@ class Transport<Backend, Sizes extends readonly number[]> implements MmioTranspo
     const running = this.#running;
     this.#running = undefined;
     this.#registers = registersAfterReset(this.#queueSizes.length);
+    Atomics.store(this.#pending, 0, 0);
     running?.close?.();
   }
 
@@ -137,7 +143,7 @@ class Transport<Backend, Sizes extends readonly number[]> implements MmioTranspo
     return {
       version: TRANSPORT_STATE_VERSION,
       deviceId: this.#options.device.deviceId,
-      registers: cloneRegisters(this.#registers),
+      registers: { ...cloneRegisters(this.#registers), interruptStatus: Atomics.load(this.#pending, 0) },
       configGeneration: this.#configGeneration,
       config: this.#config.save?.(),
       active: this.#running === undefined ? undefined : { queues, device: this.#running.save?.() },
@@ -154,6 +160,7 @@ class Transport<Backend, Sizes extends readonly number[]> implements MmioTranspo
     }
     this.reset();
     this.#registers = cloneRegisters(state.registers);
+    Atomics.store(this.#pending, 0, state.registers.interruptStatus);
     this.#configGeneration = state.configGeneration;
     this.#config.restore?.(state.config);
     if (state.active !== undefined) this.#activate(state.active);
@@ -168,7 +175,7 @@ class Transport<Backend, Sizes extends readonly number[]> implements MmioTranspo
       DeviceFeatures: () => page(this.#offered, this.#registers.deviceFeaturesSel),
       QueueNumMax: () => this.#queueSizes[this.#registers.queueSel] ?? 0,
       QueueReady: () => (this.#selected()?.ready ? 1 : 0),
-      InterruptStatus: () => this.#registers.interruptStatus,
+      InterruptStatus: () => Atomics.load(this.#pending, 0),
       Status: () => this.#registers.status,
       SHMLenLow: () => (this.#sharedMemory()?.length ?? ALL_ONES) >>> 0,
       SHMLenHigh: () => highHalf(this.#sharedMemory()?.length),
@@ -202,7 +209,7 @@ class Transport<Backend, Sizes extends readonly number[]> implements MmioTranspo
         if (this.#hasStatus(DRIVER_OK) && value < this.#queues.length) this.#running?.onNotify(value);
       },
       InterruptACK: (value) => {
-        this.#registers.interruptStatus &= ~value;
+        Atomics.and(this.#pending, 0, ~value);
       },
       Status: (value) => this.#writeStatus(value),
       QueueDescLow: queueField((queue, value) => {
@@ -360,7 +367,7 @@ class Transport<Backend, Sizes extends readonly number[]> implements MmioTranspo
 
   /** An edge per event, also while earlier bits wait for their acknowledgement: as an irqfd does. */
   #interrupt(bit: number): void {
-    this.#registers.interruptStatus |= bit;
+    Atomics.or(this.#pending, 0, bit);
     this.#options.irq.pulse();
   }
 

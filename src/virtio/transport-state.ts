@@ -13,6 +13,7 @@ export interface QueueRegisters {
 /** Everything a reset clears; plain data. */
 export interface TransportRegisters {
   status: number;
+  /** In a saved state; a running transport keeps it elsewhere. */
   interruptStatus: number;
   deviceFeaturesSel: number;
   driverFeaturesSel: number;

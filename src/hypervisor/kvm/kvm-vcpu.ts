@@ -31,6 +31,8 @@ export interface KvmVcpuParts {
   readonly signals: ThreadSignals;
   /** Becomes readable when this vCPU wants the VM's thread. */
   readonly doorbell: number;
+  /** Registers that the vCPU's thread answers itself. */
+  readonly statuses: SharedArrayBuffer;
   endOfInterrupt(vector: number): void;
 }
 
@@ -52,7 +54,7 @@ export class KvmVcpu implements Vcpu {
   #paused: (() => void)[] = [];
   #closed = false;
 
-  constructor({ descriptor, signals, doorbell, endOfInterrupt }: KvmVcpuParts) {
+  constructor({ descriptor, signals, doorbell, statuses, endOfInterrupt }: KvmVcpuParts) {
     this.descriptor = descriptor;
     this.#signals = signals;
     this.#endOfInterrupt = endOfInterrupt;
@@ -62,6 +64,7 @@ export class KvmVcpu implements Vcpu {
     this.#words[TIMER] = -1;
     const data: VcpuThreadData = {
       words: this.#words.buffer as SharedArrayBuffer,
+      statuses,
       fd: descriptor.fd,
       runBytes: descriptor.runBytes,
       doorbell,

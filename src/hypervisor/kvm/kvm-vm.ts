@@ -6,6 +6,7 @@ import type { Vm, VmConfig } from '../contract.ts';
 import { GuestRam } from './guest-ram.ts';
 import { checked } from './kvm-error.ts';
 import { KvmVcpu } from './kvm-vcpu.ts';
+import { StatusTable } from './status-table.ts';
 import { KVM } from './structs.ts';
 import type { KvmSystem } from './system.ts';
 import { setUpVcpu } from './vcpu-setup.ts';
@@ -34,6 +35,7 @@ export class KvmVm implements Vm {
   /** Descriptors of ours, closed when the vCPUs are gone. */
   readonly #eventfds: number[] = [];
   readonly #watches: { close(): void }[] = [];
+  readonly #statuses = new StatusTable();
   readonly #irqfds = new Map<number, number>();
   #closed = false;
 
@@ -88,6 +90,10 @@ export class KvmVm implements Vm {
     this.#watch(eventfd, onRing);
   }
 
+  bindStatus(registers: { readonly status: number; readonly acknowledge: number }): Int32Array | undefined {
+    return this.#statuses.add(registers);
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -110,7 +116,8 @@ export class KvmVm implements Vm {
       throw error;
     }
     const vcpus = descriptors.map(
-      (descriptor) => new KvmVcpu({ descriptor, signals, doorbell, endOfInterrupt: () => {} }),
+      (descriptor) =>
+        new KvmVcpu({ descriptor, signals, doorbell, statuses: this.#statuses.buffer, endOfInterrupt: () => {} }),
     );
     this.#watch(doorbell, () => {
       for (const vcpu of vcpus) vcpu.serve();

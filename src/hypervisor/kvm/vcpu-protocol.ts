@@ -32,9 +32,20 @@ export const RUN_ERRNO = 5;
 /** The timer that ends KVM_RUN now and then; -1 before there is one. */
 export const TIMER = 6;
 
+/**
+ * Words per register pair that vCPU threads answer themselves: the address that reads the flags, the one that clears
+ * them (0: the table ends here), the flags. Shared by all vCPUs of a VM; pairs are only ever added.
+ */
+export const STATUS_WORDS = 3;
+export const STATUS_PAIRS = 32;
+export const STATUS_READ = 0;
+export const STATUS_CLEAR = 1;
+export const STATUS_FLAGS = 2;
+
 /** What a vCPU's thread is started with. */
 export interface VcpuThreadData {
   readonly words: SharedArrayBuffer;
+  readonly statuses: SharedArrayBuffer;
   readonly fd: number;
   readonly runBytes: number;
   /** An eventfd that the VM's thread watches. */

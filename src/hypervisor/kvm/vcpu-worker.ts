@@ -3,6 +3,7 @@ import { workerData } from 'node:worker_threads';
 import { assert } from '../../base/assert.ts';
 import { loadKernelCalls } from '../../native/kernel-calls.ts';
 import { BELL, loadThreadSignals } from '../../native/thread-signals.ts';
+import { StatusTable } from './status-table.ts';
 import { KVM, kvm_run } from './structs.ts';
 import { KvmVcpuDescriptor } from './vcpu.ts';
 import {
@@ -37,6 +38,7 @@ assert(calls !== null && signals !== null, 'the VM opened a vCPU');
 const vcpu = new KvmVcpuDescriptor(calls, data.fd, data.runBytes);
 const mapping = vcpu.mapRun();
 const run = new DataView(mapping.buffer);
+const statuses = new StatusTable(data.statuses);
 
 try {
   signals.block();
@@ -62,6 +64,7 @@ function runGuest(): void {
     const result = vcpu.run();
     if (result === 0) {
       Atomics.store(words, ASLEEP, 0);
+      if (statuses.serve(run)) continue;
       hand(TURN_EXIT);
       while (Atomics.load(words, TURN) === TURN_EXIT) Atomics.wait(words, TURN, TURN_EXIT);
     } else if (result === EINTR) {
