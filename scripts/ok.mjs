@@ -1,4 +1,4 @@
-// The one gate: format, lint, build, types, layers, spec tags, house rules, unit tests; one line per step, details only on failure.
+// The one gate: format, lint, build, types, layers, spec tags, parity table, house rules, unit tests; one line per step, details only on failure.
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +13,7 @@ const STEPS = [
   ['types', bin('tsc'), '-p', 'tsconfig.pure.json'],
   ['layers', process.execPath, 'dist-scripts/check-imports.js'],
   ['spec tags', process.execPath, 'dist-scripts/check-spec-tags.js'],
+  ['parity', process.execPath, 'dist-scripts/check-parity.js'],
   ['tidy', process.execPath, 'dist-scripts/tidy.js'],
   ['unit tests', process.execPath, 'scripts/test.mjs', 'unit'],
 ];
