@@ -8,7 +8,7 @@ import { type Stage, toKrunError } from './errors.ts';
 import { withOpenedDisks } from './opened-disks.ts';
 import { MicroVm } from './micro-vm.ts';
 import type { WishPipe } from './wish-pipe.ts';
-import { exitStatus } from './vm-exit.ts';
+import { type Exit, exitStatus } from './vm-exit.ts';
 
 /** How `enterMachine` treats the process. */
 export interface EnterOptions {
@@ -59,13 +59,19 @@ export async function enterMachine(
       log,
     });
     shutdown?.onWish(() => void vm.shutdown({ timeoutMs: Number.POSITIVE_INFINITY }));
-    process.exit(await live(vm, { descriptors, serials }));
+    const exit = await live(vm, { descriptors, serials });
+    process.exit(isPlainEnd(options, exit) ? 0 : exitStatus(exit));
   } catch (error) {
     const { stage, message } = toKrunError(error, 'kernel');
     log('error', message);
     if (stage === 'kernel') process.stderr.write(`krun: ${message}\n`);
     return { stage };
   }
+}
+
+/** A kernel or firmware of the user's that ends by itself has ended well: no init of ours has to say how. */
+function isPlainEnd({ kernel, bios }: MachineOptions, { reason }: Exit): boolean {
+  return (kernel?.path !== undefined || bios !== undefined) && (reason === 'reset' || reason === 'halted');
 }
 
 /** A libkrunfw is looked for before the identity changes, and only where it is wanted. */
@@ -105,12 +111,12 @@ function attachAll(vm: MicroVm, { descriptors, serials }: Pick<EnterOptions, 'de
   return [...consoles, ...vm.serials.map((serial, index) => attachPort(serial, serials[index] ?? {}))];
 }
 
-async function live(vm: MicroVm, joined: Pick<EnterOptions, 'descriptors' | 'serials'>): Promise<number> {
+async function live(vm: MicroVm, joined: Pick<EnterOptions, 'descriptors' | 'serials'>): Promise<Exit> {
   const attachments = attachAll(vm, joined);
   // Without a terminal of ours the host's own still makes signals of Ctrl-C: the guest gets them as the character.
   process.on('SIGINT', () => vm.consoles[0]?.interrupt());
   const exit = await vm.exited;
   for (const { detach } of attachments) detach();
   await Promise.allSettled(attachments.map(({ finished }) => finished));
-  return exitStatus(exit);
+  return exit;
 }
