@@ -402,7 +402,7 @@ export class Cpu implements SystemCpu, CodePlace {
   /** CodePlace: the page after the one at hand. */
   nextPage(): number {
     const next = ((this.#linearLow & -4096) + 4096) | 0;
-    const physical = this.mmu.translateFetch(next, next === 0 ? this.#linearHigh + 1 : this.#linearHigh);
+    const physical = this.mmu.translateFetch(next, next === 0 && this.#mode.bits === 64 ? this.#linearHigh + 1 : this.#linearHigh);
     if (physical < 0) throw this.mmu.raise();
     return physical;
   }

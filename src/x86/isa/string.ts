@@ -63,6 +63,17 @@ function elementsInPage(b: Emitter, linear: Value, bits: number): Value {
   return b.shr(b.sub(b.const(PAGE), b.and(linear, b.const(PAGE - 1))), b.const(Math.log2(bits / 8)));
 }
 
+/** Elements until a narrow index register wraps: one that lies across the end is none. */
+function elementsToWrap(b: Emitter, register: number, bits: number): Value {
+  return b.shr(b.sub(b.const(1n << BigInt(b.addressBits)), b.reg(register, b.addressBits)), b.const(Math.log2(bits / 8)));
+}
+
+/** Elements that follow each other in memory from an index register on, in one page. */
+function elementsAhead(b: Emitter, linear: Value, register: number, bits: number): Value {
+  const inPage = elementsInPage(b, linear, bits);
+  return b.addressBits === 64 ? inPage : minimum(b, b.let(inPage), b.let(elementsToWrap(b, register, bits)));
+}
+
 function minimum(b: Emitter, x: Value, y: Value): Value {
   return b.select(b.ltU(x, y), x, y);
 }
@@ -93,7 +104,7 @@ function copyChunk(b: Emitter, bits: number, remaining: Value, done: Variable): 
   const from = sourceAddress(b);
   const to = destinationAddress(b);
   const shift = b.const(Math.log2(bits / 8));
-  const inPages = b.let(minimum(b, elementsInPage(b, from, bits), elementsInPage(b, to, bits)));
+  const inPages = b.let(minimum(b, elementsAhead(b, from, GPR.RSI, bits), elementsAhead(b, to, GPR.RDI, bits)));
   const most = b.let(minimum(b, inPages, remaining));
   const read = b.hostOffset(from, false);
   const write = b.hostOffset(to, true);
@@ -138,7 +149,7 @@ function stos(bitsOf: (b: Emitter) => number): (b: Emitter) => void {
 
 function fillChunk(b: Emitter, bits: number, byte: Value, remaining: Value, done: Variable): void {
   const to = destinationAddress(b);
-  const count = b.let(minimum(b, elementsInPage(b, to, bits), remaining));
+  const count = b.let(minimum(b, elementsAhead(b, to, GPR.RDI, bits), remaining));
   const write = b.hostOffset(to, true);
   b.if(b.op('i32_and', b.op('i32_ne', write, b.i32(0)), b.ne(count, b.const(0))), () => {
     const bytes = b.let(b.shl(count, b.const(Math.log2(bits / 8))));

@@ -1,4 +1,4 @@
-import { ENGINE, ENGINE_BYTES, JUMP_TABLE, S, TLB_TABLE, TLB_VIEW } from '../state/layout.ts';
+import { ENGINE, ENGINE_BYTES, JUMP_TABLE, S, SEG, TLB_TABLE, TLB_VIEW } from '../state/layout.ts';
 import type { CpuState } from '../state/state.ts';
 import { FLAG } from '../state/state.ts';
 import { CR0 } from '../system/control-bits.ts';
@@ -29,6 +29,8 @@ export interface MmuOptions {
 
 /** What slow paths answer when generated code must leave the instruction; the reason is in the walker or in `restart`. */
 const LEAVE = -1;
+const CS_ATTRIBUTES = (S.seg + SEG.CS * 16 + 8) >> 2;
+const ATTR_L = 0x2000;
 /** Host offset that slow paths and TypeScript answer with when bytes do not lie in one RAM page. */
 const NOT_PLAIN = -2;
 /** More than one write entry may lead to a page. */
@@ -330,7 +332,7 @@ export class Mmu {
       else for (let i = 0; i < piece; i++) into[done + i] = this.read((at + i) | 0, upper, 1, access);
       done += piece;
       at = (at + piece) | 0;
-      if (at === 0 && this.walker.levels === 4) upper = (upper + 1) | 0;
+      if (at === 0) upper = this.#highBehind(upper, access);
     }
   }
 
@@ -345,7 +347,7 @@ export class Mmu {
       else for (let i = 0; i < piece; i++) this.write((at + i) | 0, upper, 1, access, from[done + i]!);
       done += piece;
       at = (at + piece) | 0;
-      if (at === 0 && this.walker.levels === 4) upper = (upper + 1) | 0;
+      if (at === 0) upper = this.#highBehind(upper, access);
     }
   }
 
@@ -393,8 +395,14 @@ export class Mmu {
   /** The page after the one that holds an address; 32-bit linear addresses wrap. */
   #translateNext(low: number, high: number, access: number): number {
     const next = ((low & -4096) + 4096) | 0;
-    const carry = next === 0 && this.walker.levels === 4 ? 1 : 0;
-    return this.#translate(next, (high + carry) | 0, access);
+    return this.#translate(next, next === 0 ? this.#highBehind(high, access) : high, access);
+  }
+
+  /** The upper half of the addresses behind a boundary of 4 GiB. Those of programs wrap there outside of 64-bit mode. */
+  #highBehind(high: number, access: number): number {
+    if (this.walker.levels !== 4) return 0;
+    const wide = (access & ACCESS.implicit) !== 0 || (this.#i32[CS_ATTRIBUTES]! & ATTR_L) !== 0;
+    return wide ? (high + 1) | 0 : 0;
   }
 
   #fill(low: number, high: number, physical: number, access: number): void {
