@@ -5,6 +5,7 @@ import { operandBits, operandSpec } from '../decode/operands.ts';
 import type { Definition } from '../isa/definition.ts';
 import type { Operand } from '../ir/emitter.ts';
 import { JUMP_HASH, JUMP_SHIFT, S } from '../state/layout.ts';
+import { HOT_FORMS } from './hot-forms.ts';
 import { InterpEmitter, type Runtime } from './interp-emitter.ts';
 import { EXIT, PROFILE, R, RECORD_BYTES } from './record.ts';
 import { walkUserBody } from './walk-user.ts';
@@ -57,13 +58,16 @@ export function generateInterpreter(definitions: readonly Definition[], helpers:
   table.push(table[HANDLER.invalid]!);
   table.push(module.function([I32], [I32], countEntry(handlerType)));
   const handlers: number[] = [];
-  definitions.forEach((definition, number) => {
-    if (definition.semantics === undefined) return;
-    for (const variant of variantsOf(definition)) {
-      handlers.push(number * 4096 + packVariant(variant), table.length);
-      table.push(module.function([I32], [I32], lowerVariant(runtime, variant)));
-    }
-  });
+  const all: Variant[] = definitions.flatMap((definition) => (definition.semantics === undefined ? [] : [...variantsOf(definition)]));
+  const numbers = new Map(definitions.map((definition, number) => [definition, number]));
+  const place = (variant: Variant, handler: number): void => {
+    handlers.push(numbers.get(variant.definition)! * 4096 + packVariant(variant), table.length);
+    table.push(handler);
+  };
+  const hot = all.filter(isHot);
+  const loop = module.function([I32], [I32], hotLoopBody(runtime, hot, table.length));
+  for (const variant of hot) place(variant, loop);
+  for (const variant of all) if (!isHot(variant)) place(variant, module.function([I32], [I32], lowerVariant(runtime, variant)));
   module.defineTable(table.length, 'table');
   module.elements(0, table);
   const run = new Code(1);
@@ -86,10 +90,7 @@ export function handlersOf(module: WebAssembly.Module): ReadonlyMap<number, numb
 /** The first record of a block counts how often the block is entered, until compiled code takes its place. */
 function countEntry(handlerType: number): Code {
   const code = new Code(1);
-  const left = code.local(I32);
-  code.get(0).get(0).load('i32_load', PROFILE.left).i32(1).op('i32_sub').tee(left).store('i32_store', PROFILE.left);
-  code.get(left).op('i32_eqz').if(false);
-  code.i32(0).get(0).store('i32_store', S.pc).i32(EXIT.hot).op('return').end();
+  countDown(code);
   code
     .get(0)
     .i32(RECORD_BYTES)
@@ -98,6 +99,13 @@ function countEntry(handlerType: number): Code {
     .load('i32_load', RECORD_BYTES + R.handler)
     .returnCallIndirect(handlerType);
   return code;
+}
+
+function countDown(code: Code): void {
+  const left = code.local(I32);
+  code.get(0).get(0).load('i32_load', PROFILE.left).i32(1).op('i32_sub').tee(left).store('i32_store', PROFILE.left);
+  code.get(left).op('i32_eqz').if(false);
+  code.i32(0).get(0).store('i32_store', S.pc).i32(EXIT.hot).op('return').end();
 }
 
 /** What compiled code imports. It must not import the table: an importer makes every change of it slow in V8. */
@@ -177,23 +185,80 @@ function callTypeScript(target: number, handlerType: number): Code {
 /** Goes on at a linear RIP through the jump cache. */
 function jumpLinearBody(handlerType: number): Code {
   const code = new Code(1);
-  const entry = code.local(I32);
-  const record = code.local(I32);
-  const link = code.local(I32);
-  code.get(0).op('i32_wrap_i64').i32(JUMP_HASH).op('i32_mul').i32(JUMP_SHIFT).op('i32_shr_u').i32(4).op('i32_shl');
-  code.i32(0).load('i32_load', S.jumpCache).op('i32_add').tee(entry);
-  code.load('i64_load', 0).get(0).op('i64_ne').if(false);
-  code.i32(0).get(0).store('i64_store', S.rip).i32(EXIT.lookup).op('return').end();
-  code.get(entry).load('i32_load', 8).set(record);
-  code.i32(0).get(0).i64(-4096n).op('i64_and').store('i64_store', S.page);
-  code.i32(0).load('i32_load', S.link).tee(link).i32(0).op('i32_ne').get(entry).load('i32_load', 12).op('i32_and').if();
-  code.get(link).get(record).store('i32_store', 0).end();
+  const record = findRecord(code, 0);
   return finishJump(code, record, handlerType);
 }
 
-function finishJump(code: Code, record: number, handlerType: number): Code {
+/** Local with the record of the linear RIP in `target`; leaves the function when the jump cache does not know it. */
+function findRecord(code: Code, target: number): number {
+  const entry = code.local(I32);
+  const record = code.local(I32);
+  const link = code.local(I32);
+  code.get(target).op('i32_wrap_i64').i32(JUMP_HASH).op('i32_mul').i32(JUMP_SHIFT).op('i32_shr_u').i32(4).op('i32_shl');
+  code.i32(0).load('i32_load', S.jumpCache).op('i32_add').tee(entry);
+  code.load('i64_load', 0).get(target).op('i64_ne').if(false);
+  code.i32(0).get(target).store('i64_store', S.rip).i32(EXIT.lookup).op('return').end();
+  code.get(entry).load('i32_load', 8).set(record);
+  code.i32(0).get(target).i64(-4096n).op('i64_and').store('i64_store', S.page);
+  code.i32(0).load('i32_load', S.link).tee(link).i32(0).op('i32_ne').get(entry).load('i32_load', 12).op('i32_and').if();
+  code.get(link).get(record).store('i32_store', 0).end();
+  return record;
+}
+
+/** Whether a handler is one of those that share a function. */
+function isHot(variant: Variant): boolean {
+  const { definition, size, rm, lock, stackBits, addressBits, rep, mode64 } = variant;
+  if (lock || rep !== 0 || !mode64 || stackBits !== 64 || addressBits !== 64) return false;
+  return HOT_FORMS[definition.opcode]?.split(' ').includes(`${size}${rm[0]}`) === true;
+}
+
+/**
+ * The handlers of the hot forms as one function, which runs records as long as their handlers are its own: a branch to the
+ * next one costs a fraction of a tail call. Their places in the table all hold this function; `first` is that of the first.
+ */
+function hotLoopBody(runtime: Runtime, variants: readonly Variant[], first: number): Code {
+  const code = new Code(1);
+  const target = code.local(I64);
+  const again = code.loop();
+  const jump = code.block();
+  const labels = variants.map(() => code.block());
+  const profile = code.block();
+  const jumpNext = code.block();
+  const others = code.block();
+  const fixed = Array.from({ length: first }, (_, i) => (i === HANDLER.profile ? profile : i === HANDLER.jumpNext ? jumpNext : others));
+  code
+    .get(0)
+    .load('i32_load', R.handler)
+    .brTable([...fixed, ...labels.toReversed()], others)
+    .end();
+  code.get(0).get(0).load('i32_load', R.handler).returnCallIndirect(runtime.handlerType).end();
+  const part = (emit: (b: InterpEmitter) => void): void => {
+    const b = new InterpEmitter(code, runtime);
+    b.loop = { again, jump, target };
+    emit(b);
+    b.releaseTemps();
+  };
+  part((b) => b.jumpRelative());
+  code.end();
+  countDown(code);
+  code.get(0).i32(RECORD_BYTES).op('i32_add').set(0).br(again).end();
+  for (const variant of variants) {
+    part((b) => lowerInto(b, variant));
+    code.end();
+  }
+  const record = findRecord(code, target);
+  checkBudget(code, record);
+  return code.get(record).set(0).br(again).end().op('unreachable');
+}
+
+/** Leaves the function before a record when the budget is used up. */
+function checkBudget(code: Code, record: number): void {
   code.i32(0).load('i32_load', S.budget).i32(0).op('i32_lt_s').if(false);
   code.i32(0).get(record).store('i32_store', S.pc).i32(EXIT.budget).op('return').end();
+}
+
+function finishJump(code: Code, record: number, handlerType: number): Code {
+  checkBudget(code, record);
   code.get(record).get(record).load('i32_load', R.handler).returnCallIndirect(handlerType);
   return code;
 }
@@ -205,20 +270,22 @@ function lower(runtime: Runtime, body: (b: InterpEmitter) => void): Code {
 }
 
 function lowerVariant(runtime: Runtime, variant: Variant): Code {
-  return lower(runtime, (b) => {
-    b.size = variant.size;
-    b.lock = variant.lock;
-    b.stackBits = variant.stackBits;
-    b.addressBits = variant.addressBits;
-    b.rep = variant.rep;
-    b.mode64 = variant.mode64;
-    b.addressForm = variant.rm === 'full' ? 'full' : 'simple';
-    const { definition } = variant;
-    b.relative = (definition.operands ?? []).some((code) => code[0] === 'J');
-    definition.semantics!(b, ...operandsFor(b, variant));
-    if (definition.ends === true) b.code.op('unreachable');
-    else b.next();
-  });
+  return lower(runtime, (b) => lowerInto(b, variant));
+}
+
+function lowerInto(b: InterpEmitter, variant: Variant): void {
+  b.size = variant.size;
+  b.lock = variant.lock;
+  b.stackBits = variant.stackBits;
+  b.addressBits = variant.addressBits;
+  b.rep = variant.rep;
+  b.mode64 = variant.mode64;
+  b.addressForm = variant.rm === 'full' ? 'full' : 'simple';
+  const { definition } = variant;
+  b.relative = (definition.operands ?? []).some((code) => code[0] === 'J');
+  definition.semantics!(b, ...operandsFor(b, variant));
+  if (definition.ends === true) b.code.op('unreachable');
+  else b.next();
 }
 
 const REGISTER_FIELDS = [R.a, R.b, R.c] as const;

@@ -1,4 +1,4 @@
-import type { Code } from '../../wasm/code.ts';
+import type { Code, Label } from '../../wasm/code.ts';
 import { I32, I64, V128 } from '../../wasm/opcodes.ts';
 import { type Condition, CONDITIONS, Emitter, type Operand, type Value } from '../ir/emitter.ts';
 import { expression, localValue } from '../ir/value.ts';
@@ -26,6 +26,15 @@ export interface Runtime {
 /** How the effective address of a handler's memory operand is formed: base + displacement, or all parts. */
 export type AddressForm = 'simple' | 'full';
 
+/** The function that handlers are part of when they are many in one: where its parts begin, inside which they are emitted. */
+export interface HandlerLoop {
+  /** Runs the record at PC. */
+  readonly again: Label;
+  /** Goes on at the linear RIP in the local. */
+  readonly jump: Label;
+  readonly target: number;
+}
+
 const PC = 0; // the only parameter: address of the record
 
 /**
@@ -36,6 +45,8 @@ export class InterpEmitter extends Emitter {
   addressForm: AddressForm = 'full';
   /** The form has a relative branch target: then the next instruction's offset is in the displacement, else in the immediate. */
   relative = false;
+  /** Undefined for a handler that is a function of its own. */
+  loop: HandlerLoop | undefined;
 
   constructor(code: Code, runtime: Runtime) {
     super(code);
@@ -44,13 +55,14 @@ export class InterpEmitter extends Emitter {
 
   /** Ends the handler: on to the next record. */
   next(): void {
-    this.code
-      .get(PC)
-      .i32(RECORD_BYTES)
-      .op('i32_add')
-      .get(PC)
-      .load('i32_load', RECORD_BYTES + R.handler);
-    this.code.returnCallIndirect(this.#runtime.handlerType);
+    const { code, loop } = this;
+    code.get(PC).i32(RECORD_BYTES).op('i32_add');
+    if (loop !== undefined) code.set(PC).br(loop.again);
+    else
+      code
+        .get(PC)
+        .load('i32_load', RECORD_BYTES + R.handler)
+        .returnCallIndirect(this.#runtime.handlerType);
   }
 
   // --- Operands -----------------------------------------------------------------------------------------------------
@@ -485,14 +497,21 @@ export class InterpEmitter extends Emitter {
     code.i32(0).get(PC).i32(link).op('i32_add').i32(0).get(to).op('i32_eqz').op('select').store('i32_store', S.link);
     code.i32(0).load('i64_load', S.page).get(PC).load(load, target).op('i64_add');
     if (!this.mode64) code.i64(0xffff_ffffn).op('i64_and');
-    code.returnCall(this.#runtime.jumpLinear);
+    this.#jump();
   }
 
   #enter(to: number): void {
     const { code } = this;
     code.i32(0).load('i32_load', S.budget).i32(0).op('i32_lt_s').if(false);
     code.i32(0).get(to).store('i32_store', S.pc).i32(EXIT.budget).op('return').end();
-    code.get(to).get(to).load('i32_load', R.handler).returnCallIndirect(this.#runtime.handlerType);
+    if (this.loop !== undefined) code.get(to).set(PC).br(this.loop.again);
+    else code.get(to).get(to).load('i32_load', R.handler).returnCallIndirect(this.#runtime.handlerType);
+  }
+
+  /** Goes on at the linear RIP on the stack. */
+  #jump(): void {
+    if (this.loop !== undefined) this.code.set(this.loop.target).br(this.loop.jump);
+    else this.code.returnCall(this.#runtime.jumpLinear);
   }
 
   jumpIndirect(target: Value, _kind: 'jump' | 'call' | 'return'): void {
@@ -500,7 +519,7 @@ export class InterpEmitter extends Emitter {
     this.#charge();
     code.i32(0).i32(0).store('i32_store', S.link);
     this.linear(SEG.CS, target).push(code);
-    code.returnCall(this.#runtime.jumpLinear);
+    this.#jump();
   }
 
   #charge(): void {
