@@ -11,6 +11,8 @@ export { type KvmVerdict, probeKvm } from './probe.ts';
 export interface KvmOptions {
   /** Guests may use virtualisation themselves. */
   readonly nested?: boolean;
+  /** The I/O APIC is ours; there is no PIC and no PIT. */
+  readonly splitIrqchip?: boolean;
 }
 
 export interface KvmHypervisor extends Hypervisor {
@@ -27,13 +29,13 @@ export interface KvmHypervisor extends Hypervisor {
  *
  * @throws {Error} koffi is missing, or what opening /dev/kvm answered   @throws {KvmIoctlError}
  */
-export function createKvmHypervisor({ nested = false }: KvmOptions = {}): KvmHypervisor {
+export function createKvmHypervisor({ nested = false, splitIrqchip = false }: KvmOptions = {}): KvmHypervisor {
   const calls = loadKernelCalls();
   const signals = loadThreadSignals();
   if (calls === null || signals === null) throw new Error('Cannot use KVM: native calls (koffi) do not work here');
   const system = new KvmSystem(calls);
   try {
-    checkHost(system);
+    checkHost(system, splitIrqchip);
   } catch (error) {
     system.close();
     throw error;
@@ -42,7 +44,7 @@ export function createKvmHypervisor({ nested = false }: KvmOptions = {}): KvmHyp
     kind: 'kvm',
     tscKHz: tscKHz(system),
     vcpusMax: vcpusMax(system),
-    createVm: async (config) => new KvmVm({ calls, signals, system, nested }, config),
+    createVm: async (config) => new KvmVm({ calls, signals, system, nested, splitIrqchip }, config),
     close: () => system.close(),
   };
 }
@@ -60,10 +62,11 @@ function tscKHz(system: KvmSystem): number {
 }
 
 /** @throws {Error} what is missing */
-function checkHost(system: KvmSystem): void {
+function checkHost(system: KvmSystem, split: boolean): void {
   const version = system.getApiVersion();
   if (version !== KVM.API_VERSION) throw new Error(`Cannot use KVM: its interface has version ${version}, not 12`);
-  const missing = KRUN_NEEDS.filter((name) => system.checkExtension(KVM[`CAP_${name}`]) === 0);
+  const needs = split ? ([...KRUN_NEEDS, 'SPLIT_IRQCHIP', 'SIGNAL_MSI'] as const) : KRUN_NEEDS;
+  const missing = needs.filter((name) => system.checkExtension(KVM[`CAP_${name}`]) === 0);
   if (missing.length > 0) throw new Error(`Cannot use KVM: this host has no KVM_CAP_${missing.join(', KVM_CAP_')}`);
 }
 

@@ -3,6 +3,7 @@ import type { Mapping } from '../../native/kernel-calls.ts';
 import type { ThreadSignals } from '../../native/thread-signals.ts';
 import type { EntryState, GuestIo, Vcpu, VcpuStop } from '../contract.ts';
 import { type ExitContext, serveExit } from './exits.ts';
+import type { SplitIoapic } from './ioapic.ts';
 import { applyEntryState, describeRegisters } from './registers.ts';
 import { kvm_run } from './structs.ts';
 import type { KvmVcpuDescriptor } from './vcpu.ts';
@@ -33,7 +34,8 @@ export interface KvmVcpuParts {
   readonly doorbell: number;
   /** Registers that the vCPU's thread answers itself. */
   readonly statuses: SharedArrayBuffer;
-  endOfInterrupt(vector: number): void;
+  /** Of a VM whose irqchip is split. */
+  readonly ioapic: SplitIoapic | undefined;
 }
 
 /** One vCPU as the VM's thread has it: a thread that runs the guest, and the exits it hands over. */
@@ -46,7 +48,7 @@ export class KvmVcpu implements Vcpu {
   readonly #worker: Worker;
   readonly #mapping: Mapping;
   readonly #run: DataView;
-  readonly #endOfInterrupt: (vector: number) => void;
+  readonly #ioapic: SplitIoapic | undefined;
   readonly #counts = new Uint32Array(EXITS_KEPT);
   #context: ExitContext | undefined;
   #end: VcpuStop | undefined;
@@ -54,10 +56,10 @@ export class KvmVcpu implements Vcpu {
   #paused: (() => void)[] = [];
   #closed = false;
 
-  constructor({ descriptor, signals, doorbell, statuses, endOfInterrupt }: KvmVcpuParts) {
+  constructor({ descriptor, signals, doorbell, statuses, ioapic }: KvmVcpuParts) {
     this.descriptor = descriptor;
     this.#signals = signals;
-    this.#endOfInterrupt = endOfInterrupt;
+    this.#ioapic = ioapic;
     this.#mapping = descriptor.mapRun();
     this.#run = new DataView(this.#mapping.buffer);
     this.#words[COMMAND] = COMMAND_PAUSE; // until it is run
@@ -100,8 +102,8 @@ export class KvmVcpu implements Vcpu {
   run(io: GuestIo): Promise<VcpuStop> {
     this.#context = {
       run: this.#run,
-      io,
-      endOfInterrupt: this.#endOfInterrupt,
+      io: this.#ioapic?.within(io) ?? io,
+      endOfInterrupt: (vector) => this.#ioapic?.endOfInterrupt(vector),
       describe: () => describeRegisters(this.descriptor),
     };
     return new Promise((resolve) => {

@@ -4,6 +4,7 @@ import type { KernelCalls } from '../../native/kernel-calls.ts';
 import type { ThreadSignals } from '../../native/thread-signals.ts';
 import type { Vm, VmConfig } from '../contract.ts';
 import { GuestRam } from './guest-ram.ts';
+import { IOAPIC_PINS, SplitIoapic } from './ioapic.ts';
 import { checked } from './kvm-error.ts';
 import { KvmVcpu } from './kvm-vcpu.ts';
 import { StatusTable } from './status-table.ts';
@@ -15,7 +16,6 @@ import type { KvmVmDescriptor } from './vm.ts';
 /** Where KVM keeps its three pages, and its page of identity map, on Intel's processors: below the firmware's place. */
 const TSS_ADDRESS = 0xfffb_d000;
 const IDENTITY_MAP_ADDRESS = 0xfffb_c000;
-const GSI_COUNT = 24;
 const FOUR_GIB = 0x1_0000_0000;
 
 export interface KvmVmParts {
@@ -23,9 +23,10 @@ export interface KvmVmParts {
   readonly signals: ThreadSignals;
   readonly system: KvmSystem;
   readonly nested: boolean;
+  readonly splitIrqchip: boolean;
 }
 
-/** A VM of KVM, with its interrupt controllers and timers in the kernel. */
+/** A VM of KVM, with its interrupt controllers and timers in the kernel, or with the I/O APIC here and no others. */
 export class KvmVm implements Vm {
   readonly memory: GuestMemory;
   readonly vcpus: readonly KvmVcpu[];
@@ -36,10 +37,12 @@ export class KvmVm implements Vm {
   readonly #eventfds: number[] = [];
   readonly #watches: { close(): void }[] = [];
   readonly #statuses = new StatusTable();
+  readonly #ioapic: SplitIoapic | undefined;
   readonly #irqfds = new Map<number, number>();
   #closed = false;
 
-  constructor({ calls, signals, system, nested }: KvmVmParts, config: VmConfig) {
+  constructor(parts: KvmVmParts, config: VmConfig) {
+    const { calls, system } = parts;
     this.#calls = calls;
     const { memoryBytes, topBytes = 0 } = config;
     this.#ram = new GuestRam(calls, memoryBytes + topBytes, topBytes);
@@ -54,9 +57,8 @@ export class KvmVm implements Vm {
         const top = { slot: 1, gpa: FOUR_GIB - topBytes, length: topBytes, hva: hva + BigInt(memoryBytes) };
         this.descriptor.setUserMemoryRegion(top);
       }
-      this.descriptor.createIrqchip();
-      this.descriptor.createPit2({ speakerDummy: true });
-      this.vcpus = this.#makeVcpus(system, signals, config.vcpus, nested);
+      this.#ioapic = this.#makeInterruptControllers(parts.splitIrqchip);
+      this.vcpus = this.#makeVcpus(parts, config.vcpus);
     } catch (error) {
       this.#release();
       throw error;
@@ -70,15 +72,17 @@ export class KvmVm implements Vm {
 
   /** `pulse` costs a write to an eventfd. */
   irqLine(gsi: number): IrqLine {
-    if (!(gsi >= 0 && gsi < GSI_COUNT))
-      throw new RangeError(`Cannot use interrupt ${gsi}: there are 0 to ${GSI_COUNT - 1}`);
+    if (!(gsi >= 0 && gsi < IOAPIC_PINS))
+      throw new RangeError(`Cannot use interrupt ${gsi}: there are 0 to ${IOAPIC_PINS - 1}`);
     const eventfd = this.#irqfds.get(gsi) ?? this.#makeIrqfd(gsi);
     return {
       pulse: () => {
         if (!this.#closed) this.#calls.signal(eventfd);
       },
       set: (level) => {
-        if (!this.#closed) this.descriptor.irqLine(gsi, level);
+        if (this.#closed) return;
+        if (this.#ioapic === undefined) this.descriptor.irqLine(gsi, level);
+        else this.#ioapic.set(gsi, level);
       },
     };
   }
@@ -101,7 +105,21 @@ export class KvmVm implements Vm {
     void this.gone.then(() => this.#release());
   }
 
-  #makeVcpus(system: KvmSystem, signals: ThreadSignals, count: number, nested: boolean): KvmVcpu[] {
+  #makeInterruptControllers(split: boolean): SplitIoapic | undefined {
+    const { descriptor } = this;
+    if (!split) {
+      descriptor.createIrqchip();
+      descriptor.createPit2({ speakerDummy: true });
+      return undefined;
+    }
+    descriptor.enableCap(KVM.CAP_SPLIT_IRQCHIP, IOAPIC_PINS);
+    return new SplitIoapic({
+      route: (routes) => descriptor.setGsiRouting(routes),
+      send: (msi) => descriptor.signalMsi(msi),
+    });
+  }
+
+  #makeVcpus({ system, signals, nested }: KvmVmParts, count: number): KvmVcpu[] {
     const doorbell = this.#eventfd();
     const supported = system.getSupportedCpuid();
     const tscDeadline = system.checkExtension(KVM.CAP_TSC_DEADLINE_TIMER) !== 0;
@@ -117,7 +135,7 @@ export class KvmVm implements Vm {
     }
     const vcpus = descriptors.map(
       (descriptor) =>
-        new KvmVcpu({ descriptor, signals, doorbell, statuses: this.#statuses.buffer, endOfInterrupt: () => {} }),
+        new KvmVcpu({ descriptor, signals, doorbell, statuses: this.#statuses.buffer, ioapic: this.#ioapic }),
     );
     this.#watch(doorbell, () => {
       for (const vcpu of vcpus) vcpu.serve();

@@ -46,6 +46,27 @@ test('a second processor starts by INIT and SIPI, and the machine halts when bot
   assert.deepEqual(io.notes, ['out f5 1 2', 'out f4 1 1']);
 });
 
+test(
+  'with a split irqchip the I/O APIC is ours: its entries are routes, and guests reach its registers',
+  options,
+  async () => {
+    const split = createKvmHypervisor({ splitIrqchip: true });
+    const vm = await split.createVm({ memoryBytes: MEMORY_BYTES, vcpus: 1 });
+    try {
+      loadGuest(vm, 'ioapic', 'protected');
+      const io = new NotingIo();
+      io.onNote = () => setTimeout(() => vm.irqLine(5).pulse(), 20);
+      assert.deepEqual(await runFirst(vm, io), { reason: 'halted' });
+      assert.deepEqual(io.notes, ['out f4 1 1', 'out f5 1 2']);
+      assert.equal(vm.memory.readU32(0x2000), 0x17_0020);
+    } finally {
+      vm.close();
+      await vm.gone;
+      split.close();
+    }
+  },
+);
+
 test('a paused processor does not run, and goes on where it was', options, async () => {
   await withVm(1, async (vm) => {
     const counter = (): bigint => vm.memory.readU64(0x2000);
