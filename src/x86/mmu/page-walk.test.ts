@@ -242,3 +242,20 @@ test('without paging a linear address is physical', () => {
   const cpu = testCpu();
   assert.equal(walk(cpu, 0xfee0_0000n, WRITE), 0xfee0_0000);
 });
+
+test('the end of the first 4 GiB is RAM where firmware is, with and without paging, for tables too', () => {
+  const cpu = withPage(P | RW | US);
+  const top = 0xffff_0000;
+  cpu.mmu.walker.setTop(top, FRAME);
+  cpu.ram.setBigUint64(AT.pt, 0xffff_3000n | P | RW, true);
+  assert.equal(walk(cpu, PAGE + 0x123n, WRITE), FRAME + 0x3123);
+  cpu.ram.setBigUint64(AT.pt, 0xfffe_f000n | P | RW, true);
+  assert.equal(walk(cpu, PAGE + 0xfffn, READ), 0xfffe_ffff, 'below it are devices');
+  cpu.ram.setBigUint64(AT.pt, 0x1_0000_0000n | P | RW, true);
+  assert.equal(walk(cpu, PAGE, READ), 0x1_0000_0000, 'above it too');
+  cpu.ram.setBigUint64(AT.pd + 2 * 8, BigInt(top) | P | RW, true);
+  cpu.ram.setBigUint64(FRAME, 0x5000n | P | RW, true);
+  assert.equal(walk(cpu, PAGE, READ), 0x5000, 'a page table in it');
+  setControl(cpu, { clearCr0: 0x8000_0000 | 0 });
+  assert.equal(walk(cpu, 0xffff_fff0n, FETCH), FRAME + 0xfff0);
+});

@@ -203,7 +203,8 @@ export class PageWalker {
 
   /** Index of an entry in 32-bit words; -1 outside RAM, where reads give all ones. */
   #entryAt(physical: number): number {
-    return physical + 4 <= this.#ramBytes ? (this.#base + physical) >>> 2 : -1;
+    const inRam = this.#folded(physical);
+    return inRam + 4 <= this.#ramBytes ? (this.#base + inRam) >>> 2 : -1;
   }
 
   /** @spec SDM-3A §4.6.1 */
