@@ -17,6 +17,8 @@ export interface EngineWishes {
   readonly vcpus: number;
   /** The guest may use virtualisation itself; KVM only. */
   readonly nested?: boolean;
+  /** There is no PIC or PIT; the I/O APIC is ours with KVM, too. */
+  readonly splitIrqchip?: boolean;
 }
 
 /** What `auto` chooses, and why. */
@@ -64,9 +66,9 @@ function choiceFor({ vcpus, nested }: EngineWishes): 'kvm' | 'soft' {
   return kvmOnly && kvm.kind === 'slow' ? 'kvm' : engine;
 }
 
-function openKvm({ vcpus, nested = false }: EngineWishes): Engine {
+function openKvm({ vcpus, nested = false, splitIrqchip = false }: EngineWishes): Engine {
   try {
-    const kvm = createKvmHypervisor({ nested });
+    const kvm = createKvmHypervisor({ nested, splitIrqchip });
     if (vcpus <= kvm.vcpusMax) return kvm;
     kvm.close();
     throw tooMany(vcpus, kvm.vcpusMax);
@@ -80,9 +82,9 @@ function openKvm({ vcpus, nested = false }: EngineWishes): Engine {
   }
 }
 
-function openSoft({ vcpus }: EngineWishes): Engine {
+function openSoft({ vcpus, splitIrqchip = false }: EngineWishes): Engine {
   if (vcpus > SOFT_VCPUS_MAX) throw tooMany(vcpus, SOFT_VCPUS_MAX);
-  return createSoftHypervisor(softHost);
+  return createSoftHypervisor(softHost, { splitIrqchip });
 }
 
 function tooMany(vcpus: number, most: number): KrunError {

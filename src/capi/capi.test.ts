@@ -78,10 +78,11 @@ test('krun_set_vm_config refuses zero of either and more CPUs than the engine ha
     assert.equal(capi.krun_set_vm_config(ctx, 0, 128), EINVAL);
     assert.equal(capi.krun_set_vm_config(ctx, 1, 0), EINVAL);
     assert.equal(capi.krun_set_vm_config(ctx, 256, 128), EINVAL);
-    assert.equal(capi.krun_set_vm_config(ctx, 2, 128), EINVAL);
+    assert.equal(capi.krun_set_vm_config(ctx, capi.krun_get_max_vcpus() + 1, 128), EINVAL);
     assert.equal(capi.krun_set_vm_config(ctx, 1, 256), 0);
   });
-  assert.equal(capi.krun_get_max_vcpus(), 1);
+  const most = capi.krun_get_max_vcpus(); // 1 with the software engine, what KVM says where KVM works
+  assert.ok(most >= 1 && most <= 128, `${most}`);
 });
 
 test('krun_set_log_level accepts any level, krun_init_log checks descriptor, style and options', () => {

@@ -51,6 +51,8 @@ export type VsockState = 'implicit' | 'disabled' | { readonly tsi: number };
 export interface Context {
   vcpus: number;
   memoryMiB: number;
+  splitIrqchip: boolean;
+  nested: boolean;
   readonly shares: Share[];
   /** In call order. */
   readonly disks: DiskOptions[];
@@ -101,6 +103,8 @@ export function createContext(): number {
   contexts.set(id, {
     vcpus: 1,
     memoryMiB: 128,
+    splitIrqchip: false,
+    nested: false,
     shares: [],
     disks: [],
     oldRootDisk: undefined,

@@ -89,14 +89,17 @@ export {
   type Out,
 } from './root.ts';
 export {
+  krun_check_nested_virt,
   krun_create_ctx,
   krun_free_ctx,
   krun_get_max_vcpus,
   krun_get_shutdown_eventfd,
   krun_has_feature,
+  krun_set_nested_virt,
   krun_set_vm_config,
   krun_setgid,
   krun_setuid,
+  krun_split_irqchip,
 } from './shape.ts';
 export { krun_start_enter } from './start.ts';
 export {

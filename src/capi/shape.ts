@@ -1,11 +1,10 @@
+import { vcpusMax } from '../api/vcpus-max.ts';
+import { hostNestsGuests } from '../api/nested-virt.ts';
 import { openWishPipe } from '../api/wish-pipe.ts';
 import { unsigned } from './arguments.ts';
 import { checking, createContext, removeContext, withContext } from './contexts.ts';
 import { EINVAL, ENOENT } from './errno.ts';
 import { log } from './log.ts';
-
-/** Virtual CPUs one machine can have today. */
-const VCPUS_MAX = 1;
 
 /** Feature numbers of `krun_has_feature`, and whether this build has them. @spec LIBKRUN-H KRUN_FEATURE_* */
 const FEATURES: Readonly<Record<number, boolean>> = {
@@ -49,15 +48,15 @@ export function krun_get_shutdown_eventfd(ctx_id: number): number {
 /**
  * Sets CPUs and memory; without it a machine has 1 and 128 MiB. 0, -EINVAL for zero of either, -ENOENT.
  *
- * @quirk more than one CPU is -EINVAL until the engine runs several
+ * @quirk more CPUs than this host's engine runs are -EINVAL; upstream finds out at the start
  */
 export function krun_set_vm_config(ctx_id: number, num_vcpus: number, ram_mib: number): number {
   return checking(() => {
     const vcpus = unsigned(num_vcpus, 8);
     const memoryMiB = unsigned(ram_mib, 32);
     if (vcpus === 0 || memoryMiB === 0) return -EINVAL;
-    if (vcpus > VCPUS_MAX) {
-      log('error', `Cannot configure ${vcpus} virtual CPUs: ${VCPUS_MAX} is supported`);
+    if (vcpus > 1 && vcpus > vcpusMax()) {
+      log('error', `Cannot configure ${vcpus} virtual CPUs: ${vcpusMax()} is the most here`);
       return -EINVAL;
     }
     return withContext(ctx_id, (context) => {
@@ -68,9 +67,30 @@ export function krun_set_vm_config(ctx_id: number, num_vcpus: number, ram_mib: n
   });
 }
 
+/** The machine has no PIC and no interval timer, only I/O APIC and local APICs. 0 or -ENOENT. */
+export function krun_split_irqchip(ctx_id: number, enable: boolean): number {
+  return withContext(ctx_id, (context) => {
+    context.splitIrqchip = Boolean(enable);
+    return 0;
+  });
+}
+
+/** The guest may use virtualisation, where KVM runs it and the host allows that. 0 or -ENOENT. */
+export function krun_set_nested_virt(ctx_id: number, enabled: boolean): number {
+  return withContext(ctx_id, (context) => {
+    context.nested = Boolean(enabled);
+    return 0;
+  });
+}
+
+/** Whether the host's KVM lets guests have guests: 1 or 0. */
+export function krun_check_nested_virt(): number {
+  return Number(hostNestsGuests());
+}
+
 /** The most virtual CPUs a machine can have here. */
 export function krun_get_max_vcpus(): number {
-  return VCPUS_MAX;
+  return vcpusMax();
 }
 
 /** 1 or 0; -EINVAL for a number that names no feature. */

@@ -37,6 +37,8 @@ export function toOptions(context: Context): MachineOptions {
     rlimits: context.rlimits,
     memoryMiB: context.memoryMiB,
     vcpus: context.vcpus,
+    ...(context.splitIrqchip && { splitIrqchip: true }),
+    ...(context.nested && { nested: true }),
     shares: context.shares.map((share): ShareOptions => share),
     ...disksOf(context),
     ...(context.rootDisk && { rootDisk: context.rootDisk }),

@@ -25,7 +25,7 @@ export interface MachineOptions {
   readonly vcpus?: number;
   /** The guest may use virtualisation itself. KVM only, where the host allows it; the software engine has none. */
   readonly nested?: boolean;
-  /** KVM keeps the local APICs, and the I/O APIC is ours; there is no PIC and no PIT. The software engine has all. */
+  /** There is no PIC and no PIT; with KVM the I/O APIC is ours, and the local APICs are KVM's. */
   readonly splitIrqchip?: boolean;
   /** Host directories mounted in the guest. */
   readonly volumes?: readonly VolumeOptions[];

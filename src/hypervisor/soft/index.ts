@@ -13,11 +13,20 @@ export type { SoftHost } from './host.ts';
 const WASM_PAGE = 65536;
 const FOUR_GIB = 0x1_0000_0000;
 
+/** What of the machine is the engine's. */
+export interface SoftOptions {
+  /** No PIC and no interval timer: I/O APIC and local APICs alone, as with KVM's split interrupt chip. */
+  readonly splitIrqchip?: boolean;
+}
+
 /** The software engine: our own CPU on this thread. */
-export function createSoftHypervisor(host: SoftHost): Hypervisor & { readonly tscKHz: number } {
+export function createSoftHypervisor(
+  host: SoftHost,
+  { splitIrqchip = false }: SoftOptions = {},
+): Hypervisor & { readonly tscKHz: number } {
   const kept = host.interpreter?.();
   if (kept !== undefined) provideInterpreter(kept);
-  return { kind: 'soft', tscKHz: TSC_KHZ, createVm: async (config) => new SoftVm(host, config) };
+  return { kind: 'soft', tscKHz: TSC_KHZ, createVm: async (config) => new SoftVm(host, config, splitIrqchip) };
 }
 
 class SoftVm implements Vm {
@@ -28,7 +37,7 @@ class SoftVm implements Vm {
   readonly #vcpus: readonly SoftVcpu[];
   readonly #controller: InterruptController;
 
-  constructor(host: SoftHost, config: VmConfig) {
+  constructor(host: SoftHost, config: VmConfig, split: boolean) {
     const { memoryBytes, topBytes = 0 } = config;
     // Firmware's memory lies behind RAM for the CPU, which is told about the address it goes by.
     const ramBytes = memoryBytes + topBytes;
@@ -42,7 +51,7 @@ class SoftVm implements Vm {
     ]);
     const vcpus: SoftVcpu[] = [];
     const tsc = Array.from({ length: config.vcpus }, (_, i) => ({ kHz: TSC_KHZ, now: () => vcpus[i]?.tsc() ?? 0 }));
-    this.#controller = new InterruptController({ clock: host.clock, tsc });
+    this.#controller = new InterruptController({ clock: host.clock, tsc, split });
     vcpus.push(new SoftVcpu({ host, memory, ramBytes, topBytes, controller: this.#controller }));
     this.memory.setWriteHook((gpa, length) => {
       const physical = topBytes > 0 && gpa >= top ? gpa - top + memoryBytes : gpa;

@@ -17,6 +17,8 @@ export interface InterruptControllerOptions {
   readonly clock: Clock;
   /** The TSC of each vCPU, by index; as many local APICs are made. */
   readonly tsc: readonly TscSource[];
+  /** Without PIC and interval timer: what a guest does to their ports goes to the machine's devices. */
+  readonly split?: boolean;
 }
 
 export interface InterruptControllerState {
@@ -36,9 +38,11 @@ export class InterruptController {
   readonly ioapic: Ioapic;
   readonly pit: Pit;
   readonly lapics: readonly Lapic[];
+  readonly split: boolean;
   readonly #lines: readonly IrqLine[];
 
-  constructor({ clock, tsc }: InterruptControllerOptions) {
+  constructor({ clock, tsc, split = false }: InterruptControllerOptions) {
+    this.split = split;
     const bus = new ApicBus();
     // The PIC's output is wired to the LINT0 pin of every processor; the boot processor answers it.
     this.pic = new Pic((level) => this.lapics[0]?.setLint0(level));
@@ -67,12 +71,13 @@ export class InterruptController {
 
   /** Puts everything but the local APICs, which each vCPU sees for itself, on the buses. */
   attach(ports: Bus, mmio: Bus): void {
+    mmio.attach(IOAPIC_BASE, 0x1000, this.ioapic);
+    if (this.split) return;
     ports.attach(0x20, 2, this.pic.registers(0));
     ports.attach(0xa0, 2, this.pic.registers(1));
     ports.attach(0x4d0, 2, this.pic.elcr);
     ports.attach(0x40, 4, this.pit.registers);
     ports.attach(0x61, 1, this.pit.systemControl);
-    mmio.attach(IOAPIC_BASE, 0x1000, this.ioapic);
   }
 
   hasInterrupt(cpu = 0): boolean {
@@ -117,7 +122,7 @@ export class InterruptController {
 
   #makeLine(gsi: number): IrqLine {
     const set = (level: boolean): void => {
-      if (gsi < PIC_LINES) this.pic.setLine(gsi, level);
+      if (gsi < PIC_LINES && !this.split) this.pic.setLine(gsi, level);
       this.ioapic.setLine(gsi, level);
     };
     const pulse = (): void => {
@@ -137,7 +142,7 @@ export function withInterruptController(controller: InterruptController, cpu: nu
   const { pit, ioapic } = controller;
   const picRegisters = [controller.pic.registers(0), controller.pic.registers(1)] as const;
   const deviceAt = (port: number): { read: ReadPort; write: WritePort } | undefined => {
-    if (port < 0x20 || port > 0x4d1) return undefined;
+    if (port < 0x20 || port > 0x4d1 || controller.split) return undefined;
     if (port <= 0x21) return picRegisters[0];
     if (port >= 0x40 && port <= 0x43) return pit.registers;
     if (port === 0x61) return pit.systemControl;

@@ -1,0 +1,1 @@
+export { hostNestsGuests } from '../host/nested-virt.ts';
