@@ -11,7 +11,7 @@ const FOUR_GIB = 0x1_0000_0000;
  *
  * It is a SharedArrayBuffer that the JavaScript engine gets from calloc, not a mapping of ours: it begins as pages the
  * host has not given yet, it stays alive for as long as anybody can still reach it (a file read under way when the VM
- * ends, say), and it is freed with the last thread that knows it, however that ends. See docs/decisions/0005.
+ * ends, say), and it is freed with the last thread that knows it, however that ends. See docs/decisions/0020.
  */
 export class GuestRam {
   readonly memory: GuestMemory;
