@@ -12,9 +12,11 @@ export { KrunError, type Stage } from './api/errors.ts';
 export { InputStream } from './api/input-stream.ts';
 export {
   describeKernel,
+  describeKernelFile,
   type FetchKernelOptions,
   fetchKernel,
   type KernelCandidate,
+  type KernelFileReport,
   type KernelReport,
 } from './api/kernel-report.ts';
 export type { KernelProgress } from './api/messages.ts';

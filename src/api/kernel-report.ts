@@ -1,4 +1,7 @@
+import type { KernelFormat } from '../config/options.ts';
+import { openKernelFile } from '../host/kernel/kernel-files.ts';
 import { describeFirmware, findFirmware } from '../host/kernel/provider.ts';
+import { atStage } from './errors.ts';
 import type { KernelProgress } from './messages.ts';
 
 /** One place that was looked at for a guest kernel, in order, and what was there. */
@@ -57,4 +60,35 @@ export interface FetchKernelOptions {
 export async function fetchKernel(options: FetchKernelOptions = {}): Promise<KernelReport> {
   await findFirmware(options);
   return describeKernel();
+}
+
+/** What a kernel's own file is. */
+export interface KernelFileReport {
+  readonly path: string;
+  /** Such as "bzImage (LZ4)". */
+  readonly description: string;
+  /** As `uname -r` prints it; empty when the file does not say. */
+  readonly release: string;
+  readonly loadAddress: number;
+  readonly entryAddress: number;
+  /** What it takes of the guest's memory before it has started. */
+  readonly memoryBytes: number;
+}
+
+/**
+ * Reads a kernel file as a start with `kernel.path` would.
+ *
+ * @throws {KrunError} ERR_KERNEL_NOT_FOUND, ERR_KERNEL_IMAGE
+ */
+export async function describeKernelFile(path: string, format: KernelFormat = 'auto'): Promise<KernelFileReport> {
+  const { kernel } = await atStage('resources', () => openKernelFile({ path, format }));
+  const { description, release, loadAddress, entry, memoryBytes, bytes } = kernel;
+  return {
+    path,
+    description,
+    release,
+    loadAddress,
+    entryAddress: entry,
+    memoryBytes: Math.max(memoryBytes ?? 0, bytes.length),
+  };
 }

@@ -5,6 +5,7 @@ Usage:
   krun run [OPTIONS] -- COMMAND...   run a command
   krun doctor [--json]               what this host can do, and why
   krun kernel [--json] [--fetch]     which guest kernel would be used, and why; fetch it if there is none
+  krun kernel [--json] --file FILE   what a kernel of your own is
   krun --version
   krun --help, krun run --help
 `;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { type Exit, MicroVm, type MicroVmOptions } from 'krun';
+import { describeKernelFile, type Exit, MicroVm, type MicroVmOptions } from 'krun';
 import { runGuest } from '../boot/guest.ts';
 import { type DebianKernel, debianKernel, QUICK } from './kernel-parts.ts';
 
@@ -193,3 +193,9 @@ test(
     await assert.rejects(start({ kernel: { path: join(folder, 'absent') } }), { code: 'ERR_KERNEL_NOT_FOUND' });
   },
 );
+
+test("a report says what a kernel's file is", options, async () => {
+  const { description, release, loadAddress, memoryBytes } = await describeKernelFile(debian.path);
+  assert.deepEqual([description, release, loadAddress], ['bzImage (LZ4)', debian.release, 0x1000000]);
+  assert(memoryBytes > 16 << 20);
+});
