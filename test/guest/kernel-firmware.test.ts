@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,59 +27,49 @@ function firmware(name: string, kib: number, code: readonly number[]): string {
 }
 
 test('firmware starts at the reset vector, and is below 4 GiB and below 1 MiB', { timeout: 90_000 }, async () => {
-  // Reads its own last jump's opcode through a flat 32-bit segment at 0xfffffff0, and prints it; then resets.
-  const gdt = 0x60;
-  const code = [
-    0xfa, // cli
-    0x2e,
-    0x0f,
-    0x01,
-    0x16,
-    0x50,
-    0x00, // lgdt cs:[0x50]
-    0x0f,
-    0x20,
-    0xc0,
-    0x0c,
-    0x01,
-    0x0f,
-    0x22,
-    0xc0, // cr0 |= PE
-    0xb8,
-    0x08,
-    0x00,
-    0x8e,
-    0xd8, // ds = 8
-    0x66,
-    0xbe,
-    0xf0,
-    0xff,
-    0xff,
-    0xff, // mov esi, 0xfffffff0
-    0x67,
-    0x8a,
-    0x06, // mov al, [esi]
-    0xba,
-    0xf8,
-    0x03,
-    0xee, // out 0x3f8, al
-    0xb0,
-    0xfe,
-    0xe6,
-    0x64,
-    0xf4,
-  ];
-  while (code.length < 0x50) code.push(0x90);
-  code.push(0x0f, 0x00, gdt, 0x00, 0x0f, 0x00);
-  while (code.length < gdt) code.push(0);
-  code.push(0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0x93, 0xcf, 0);
   for (const kib of [64, 128, 256, 1024]) {
-    await using vm = await MicroVm.start({ ...BARE, bios: firmware(`jump-${kib}`, kib, code), serials: [{}] });
+    await using vm = await MicroVm.start({ ...BARE, bios: firmware(`jump-${kib}`, kib, selfReader()), serials: [{}] });
     const [port] = vm.serials;
     const [printed, exit] = await Promise.all([port!.output.text(), vm.exited]);
     assert.deepEqual([exit.reason, printed.codePointAt(0)], ['reset', 0xfffd], `${kib} KiB`);
   }
 });
+
+test('krun/capi starts firmware with a serial console, and ends with 0', { timeout: 60_000 }, () => {
+  const program = join(folder, 'enter.mjs');
+  writeFileSync(
+    program,
+    `import * as k from ${JSON.stringify(import.meta.resolve('krun/capi'))};
+    const ctx = k.krun_create_ctx();
+    const results = [
+      k.krun_set_firmware(ctx, ${JSON.stringify(firmware('capi', 128, selfReader()))}),
+      k.krun_disable_implicit_console(ctx),
+      k.krun_add_serial_console_default(ctx, -1, 1),
+    ];
+    if (results.some((result) => result !== 0)) throw new Error(results.join());
+    process.exitCode = 100 - (await k.krun_start_enter(ctx));`,
+  );
+  const printed = execFileSync(process.execPath, [program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  assert.deepEqual([...printed], [0xea]);
+});
+
+/** Reads the last jump's opcode through a flat 32-bit segment at 0xfffffff0 and prints it; then resets. */
+function selfReader(): number[] {
+  const steps = [
+    'fa', // cli
+    '2e0f01165000', // lgdt cs:[0x50]
+    '0f20c00c010f22c0', // set CR0.PE
+    'b808008ed8', // ds = 8
+    '66bef0ffffff678a06', // mov al, [0xfffffff0]
+    'baf803ee', // out 0x3f8, al
+    'b0fee664f4', // reset
+  ];
+  const code = Buffer.alloc(0x70);
+  code.write(steps.join(''), 'hex');
+  code.write('0f0060000f00', 0x50, 'hex'); // two descriptors at 0xf0060
+  code.write('ffff00000093cf00', 0x68, 'hex'); // writable data, 4 GiB
+  return [...code];
+}
 
 const SEABIOS = '/usr/share/seabios/bios.bin';
 const seabios = { skip: !existsSync(SEABIOS) && 'no Debian package seabios', timeout: 90_000 };
