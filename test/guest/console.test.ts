@@ -19,7 +19,7 @@ const LIST_PORTS =
   'for p in /sys/class/virtio-ports/*; do echo "$(basename $p)=$(cat $p/name 2>/dev/null)"; done | sort';
 /** The device of a port with a name. */
 const FIND =
-  'dev() { for p in /sys/class/virtio-ports/*; do test "$(cat $p/name)" = "$1" && echo /dev/${p##*/}; done; }';
+  'dev() { for p in /sys/class/virtio-ports/*; do test "$(cat $p/name)" = "$1" && echo /dev/$(basename $p); done; }';
 
 test('named ports are streams in both directions, and the guest finds them by name', options, async () => {
   const script = `${LIST_PORTS}; ${FIND}
