@@ -43,7 +43,9 @@ const CHECKS = [
       process.exitCode = (await vm.exited).code ?? 1;
     })"`,
 ];
-const TESTS = ['timeout 1500 node --test dist/hypervisor/kvm/ dist/hypervisor/conformance.test.js'];
+const TESTS = [
+  'timeout 1500 node --test dist/hypervisor/kvm/ dist/hypervisor/conformance.test.js dist/hypervisor/lockstep.test.js',
+];
 
 const { steps, keep, smp } = parse(process.argv.slice(2));
 const kernel = fetchPackages();

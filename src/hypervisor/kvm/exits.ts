@@ -117,7 +117,9 @@ function internalError(run: DataView): string {
   const count = Math.min(run.getUint32(kvm_run.internal_ndata, true), 16);
   const data = Array.from({ length: count }, (_, i) => hex(run.getBigUint64(kvm_run.internal_data + i * 8, true)));
   const meaning =
-    suberror === KVM.INTERNAL_ERROR_EMULATION ? 'an instruction KVM cannot emulate' : 'see KVM_EXIT_INTERNAL_ERROR';
+    suberror === KVM.INTERNAL_ERROR_EMULATION
+      ? 'an instruction KVM cannot emulate; engine "soft" can'
+      : 'see KVM_EXIT_INTERNAL_ERROR';
   return `suberror ${suberror} (${meaning}), data ${data.join(' ')}`;
 }
 

@@ -30,6 +30,9 @@ const EAGAIN = -11;
  */
 const LOOK_EVERY_MS = 100;
 
+/** For hosts whose KVM_RUN fails with ENOMEM when it is called too often (some kernels 6.12 and 6.13), as libkrun has it. */
+const PAUSE_MS = process.env['KRUN_ENOMEM_WORKAROUND'] === undefined ? 0 : 5;
+
 const data = workerData as VcpuThreadData;
 const words = new Int32Array(data.words);
 const calls = loadKernelCalls();
@@ -60,6 +63,7 @@ function runGuest(): void {
       park(command);
       continue;
     }
+    if (PAUSE_MS > 0) Atomics.wait(words, COMMAND, 0, PAUSE_MS);
     // A bell that rang since the look at COMMAND is pending, and KVM_RUN returns at once.
     const result = vcpu.run();
     if (result === 0) {
