@@ -36,6 +36,7 @@ export class BlockAnalyser {
 
   analyse(layout: BlockLayout): RegionBlock {
     const effects: Effects[] = [];
+    this.#emitter.beginAddresses(new Map());
     for (const instruction of layout.instructions) {
       const one = this.#effectsOf(instruction);
       if (one === undefined) return { layout, effects, end: { kind: 'leave', at: effects.length } };

@@ -1,4 +1,5 @@
 import type { Value } from '../ir/emitter.ts';
+import type { Access } from './address-groups.ts';
 
 /** How a block's last instruction goes on. */
 export type Terminator =
@@ -23,6 +24,8 @@ export interface Effects {
   xmmUsed: number;
   xmmWritten: number;
   terminator: Terminator | undefined;
+  /** What it accesses at addresses that are sums. */
+  accesses: Access[];
 }
 
 export function noEffects(): Effects {
@@ -37,5 +40,6 @@ export function noEffects(): Effects {
     xmmUsed: 0,
     xmmWritten: 0,
     terminator: undefined,
+    accesses: [],
   };
 }

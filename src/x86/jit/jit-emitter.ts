@@ -3,9 +3,10 @@ import { I32, I64, type Op, V128, type ValType } from '../../wasm/opcodes.ts';
 import { type Condition, CONDITIONS, Emitter, type Operand, type Value } from '../ir/emitter.ts';
 import { constant64, expression, localValue } from '../ir/value.ts';
 import { S, SEG, TLB_ENTRIES, TLB_WRITE } from '../state/layout.ts';
+import type { AddressGroup, Affine } from './address-groups.ts';
 import { type Effects, noEffects } from './effects.ts';
 import { CANONICAL, CONDITION_READS, FLAGS, type FlagRecipe, type FlagSource, type FlagState, partsOf, type Producer } from './flag-state.ts';
-import { type JitValue, knownOperation, RegisterValue, stableLocal, widthOf } from './jit-value.ts';
+import { affineOf, type JitValue, knownOperation, RegisterValue, stableLocal, widthOf } from './jit-value.ts';
 import { flagKind } from './store-flags.ts';
 
 /** Functions that compiled code calls; indices in the module being built. */
@@ -13,12 +14,23 @@ export interface JitRuntime {
   /** (address: i64, bytes) -> host offset of RAM in reach, or -1: the interpreter has to do the instruction. */
   readonly probeLoad: number;
   readonly probeStore: number;
-  /** (kind, r, a, c): see store-flags.ts */
+  /** The same, for accesses that did not look into the TLB themselves: (address, bytes, table). */
+  readonly findLoad: number;
+  readonly findStore: number;
+  /** (kind, zr, sp, cv): see store-flags.ts */
   readonly storeFlags: number;
   /** (helper id) */
   readonly helper: number;
   readonly helperIds: ReadonlyMap<string, number>;
 }
+
+/** Where a guest operand lies in the host's memory. */
+interface HostAddress {
+  readonly base: Value;
+  readonly offset: number;
+}
+
+const PAGE_SUM: Affine = { root: 'page', offset: 0n };
 
 interface Temp {
   readonly local: number;
@@ -102,7 +114,7 @@ export class JitEmitter extends Emitter {
     const local = this.temp(value.type);
     value.push(this.code);
     this.code.set(local);
-    return stableLocal(local, value.type, widthOf(value));
+    return stableLocal(local, value.type, widthOf(value), affineOf(value));
   }
 
   override zext(value: Value, bits: number): Value {
@@ -125,6 +137,34 @@ export class JitEmitter extends Emitter {
     const stale = this.#copies.indexOf(local);
     if (stale >= 0) this.#copies[stale] = -1;
     return local;
+  }
+
+  // --- Addresses ----------------------------------------------------------------------------------------------------
+
+  /** What is in the general registers, as sums. */
+  readonly #sums: Affine[] = [];
+  #version = 0;
+  #writtenInBranch = 0;
+  #groups = new Map<string, AddressGroup>();
+  /** Groups that were looked up: a local with the host offset of their lowest byte, or 0. */
+  readonly #found = new Map<string, { group: AddressGroup; local: number }>();
+
+  /** Starts a block as far as addresses go: what of it shares look-ups. */
+  beginAddresses(groups: Map<string, AddressGroup>): void {
+    for (const { local } of this.#found.values()) this.code.free(local, I32);
+    this.#found.clear();
+    this.#groups = groups;
+    this.#version = 0;
+    for (let i = 0; i < 16; i++) this.#renew(i);
+  }
+
+  /** A register has a value that is like nothing known. */
+  #renew(index: number): void {
+    this.#sums[index] = { root: `${index}.${this.#version++}`, offset: 0n };
+  }
+
+  #renewWritten(): void {
+    for (let i = 0; i < 16; i++) if (this.#writtenInBranch & (1 << i)) this.#renew(i);
   }
 
   /** Ends an instruction. What the pending flags are computed from stays. */
@@ -193,11 +233,14 @@ export class JitEmitter extends Emitter {
   }
 
   protected override switchBranch(): void {
+    this.#renewWritten();
     this.#forgetRegisters();
   }
 
   protected override leaveBranch(): void {
     this.#branchDepth--;
+    this.#renewWritten();
+    if (this.#branchDepth === 0) this.#writtenInBranch = 0;
     this.#forgetRegisters();
   }
 
@@ -239,12 +282,12 @@ export class JitEmitter extends Emitter {
     this.effects.gprUsed |= 1 << index;
     const local = this.#locals.gpr[index]!;
     const width = this.#widths[index]!;
-    return this.#read(local, I64, width);
+    return this.#read(local, I64, width, this.#sums[index]);
   }
 
-  #read(local: number, type: ValType, width: number): Value {
+  #read(local: number, type: ValType, width: number, sum?: Affine): Value {
     if (this.#branchDepth > 0) return this.let({ type, constant: undefined, width, push: (code) => void code.get(local) } as JitValue);
-    const value = new RegisterValue(local, type, width);
+    const value = new RegisterValue(local, type, width, sum);
     this.#reads.push(value);
     return value;
   }
@@ -263,6 +306,10 @@ export class JitEmitter extends Emitter {
     }
     this.code.set(local);
     this.#widths[index] = this.#branchDepth > 0 ? 64 : widthOf(value);
+    const sum = this.#branchDepth > 0 ? undefined : affineOf(value);
+    if (this.#branchDepth > 0) this.#writtenInBranch |= 1 << index;
+    if (sum === undefined) this.#renew(index);
+    else this.#sums[index] = sum;
     this.#copies[index] = this.#branchDepth > 0 ? -1 : ((value as JitValue).local ?? -1);
   }
 
@@ -766,24 +813,24 @@ export class JitEmitter extends Emitter {
       known = this.let(delta === undefined ? start : this.add(start, delta));
       return known;
     };
-    let host: Value | undefined;
-    const touch = (): Value => {
+    let host: HostAddress | undefined;
+    const touch = (): HostAddress => {
       host ??= this.#translate(linear(), bits, true);
       return host;
     };
     return {
       kind: 'memory',
       bits,
-      read: () => (host === undefined ? this.load(bits, linear()) : this.let(this.#loadAt(bits, host, 0))),
+      read: () => (host === undefined ? this.load(bits, linear()) : this.let(this.#loadAt(bits, host.base, host.offset))),
       write: (value) => {
         if (host === undefined) this.store(bits, linear(), value);
-        else this.#storeAt(bits, host, 0, value);
+        else this.#storeAt(bits, host.base, host.offset, value);
       },
       update: (change) => {
         const at = touch();
-        const old = this.let(this.#loadAt(bits, at, 0));
+        const old = this.let(this.#loadAt(bits, at.base, at.offset));
         const next = this.let(change(old));
-        this.#storeAt(bits, at, 0, next);
+        this.#storeAt(bits, at.base, at.offset, next);
         return { old, next };
       },
       touch: () => void touch(),
@@ -794,12 +841,14 @@ export class JitEmitter extends Emitter {
   }
 
   load(bits: number, linear: Value): Value {
-    return this.let(this.#loadAt(bits, this.#translate(this.let(linear), bits, false), 0));
+    const { base, offset } = this.#translate(this.let(linear), bits, false);
+    return this.let(this.#loadAt(bits, base, offset));
   }
 
   store(bits: number, linear: Value, value: Value): void {
     const kept = this.let(value);
-    this.#storeAt(bits, this.#translate(this.let(linear), bits, true), 0, kept);
+    const { base, offset } = this.#translate(this.let(linear), bits, true);
+    this.#storeAt(bits, base, offset, kept);
   }
 
   #loadAt(bits: number, address: Value, offset: number): Value {
@@ -824,22 +873,35 @@ export class JitEmitter extends Emitter {
     else this.code.store(STORES[bits as keyof typeof STORES], offset);
   }
 
-  /** Host offset of an operand, after the TLB or a probe; leaves the instruction to the interpreter when there is none. */
-  #translate(linear: Value, bits: number, write: boolean): Value {
+  /** Where an operand lies, after the TLB or a probe; leaves the instruction to the interpreter when that is nowhere. */
+  #translate(linear: Value, bits: number, write: boolean): HostAddress {
     this.effects.bails = true;
+    const bytes = bits / 8;
+    const sum = this.#branchDepth > 0 ? undefined : affineOf(linear);
+    if (sum === undefined) return { base: this.#translateAlone(linear, bytes, write), offset: 0 };
+    this.effects.accesses.push({ ...sum, bytes, write });
+    const group = this.#groups.get(sum.root);
+    const end = sum.offset + BigInt(bytes);
+    if (group === undefined || sum.offset < group.low || end > group.high || (write && !group.write))
+      return { base: this.#translateAlone(linear, bytes, write), offset: 0 };
+    const offset = Number(sum.offset - group.low);
+    const found = this.#found.get(sum.root);
+    return {
+      base:
+        found === undefined
+          ? this.#translateGroup(linear, bytes, write, { ...sum, group })
+          : this.#translateFound(linear, bytes, write, { offset, local: found.local }),
+      offset,
+    };
+  }
+
+  #translateAlone(linear: Value, bytes: number, write: boolean): Value {
     const { code } = this;
-    const { entry, miss } = this.#lookUp(linear, bits, write);
+    const { entry, miss } = this.#lookUp(linear, bytes, write);
     const host = this.temp(I32);
     miss.push(code);
     code.if(false);
-    linear.push(code);
-    code
-      .i32(bits / 8)
-      .call(write ? this.#runtime.probeStore : this.#runtime.probeLoad)
-      .tee(host);
-    code.i32(-1).op('i32_eq').if(false);
-    this.#leave.bail();
-    code.end();
+    this.#probe(linear, bytes, write ? this.#runtime.probeStore : this.#runtime.probeLoad, host);
     code.else();
     linear.push(code);
     code
@@ -852,12 +914,62 @@ export class JitEmitter extends Emitter {
     return stableLocal(host, I32, 32);
   }
 
+  /** The slow way: a call of (address, bytes) that gives a host offset or -1. */
+  #probe(linear: Value, bytes: number, fn: number, host: number): void {
+    const { code } = this;
+    linear.push(code);
+    code.i32(bytes);
+    if (fn === this.#runtime.findLoad || fn === this.#runtime.findStore) code.i32(this.#table(fn === this.#runtime.findStore));
+    code.call(fn).tee(host);
+    code.i32(-1).op('i32_eq').if(false);
+    this.#leave.bail();
+    code.end();
+  }
+
+  /** The first access of a group looks all of it up. @returns the host offset of the group's lowest byte, were it in the same page */
+  #translateGroup(linear: Value, bytes: number, write: boolean, { root, offset, group }: Affine & { group: AddressGroup }): Value {
+    const { code } = this;
+    const delta = offset - group.low;
+    const lowest = this.let(this.sub(linear, this.const(delta)));
+    const { entry, miss } = this.#lookUp(lowest, Number(group.high - group.low), group.write);
+    const host = this.temp(I32);
+    const local = code.local(I32);
+    this.#found.set(root, { group, local });
+    miss.push(code);
+    code.if(false);
+    // Not all of it lies in a page that is known: this access alone, and so will be the others.
+    this.#probe(linear, bytes, write ? this.#runtime.findStore : this.#runtime.findLoad, host);
+    code.get(host).i32(Number(delta)).op('i32_sub').set(host).i32(0).set(local);
+    code.else();
+    lowest.push(code);
+    code
+      .op('i32_wrap_i64')
+      .get(entry)
+      .load('i32_load', this.#table(group.write) + 8)
+      .op('i32_add')
+      .tee(host)
+      .set(local);
+    code.end();
+    return stableLocal(host, I32, 32);
+  }
+
+  /** An access of a group that was looked up before. */
+  #translateFound(linear: Value, bytes: number, write: boolean, { offset, local }: { offset: number; local: number }): Value {
+    const { code } = this;
+    const host = this.temp(I32);
+    code.get(local).tee(host).op('i32_eqz').if(false);
+    this.#probe(linear, bytes, write ? this.#runtime.findStore : this.#runtime.findLoad, host);
+    code.get(host).i32(offset).op('i32_sub').set(host);
+    code.end();
+    return stableLocal(host, I32, 32);
+  }
+
   #table(write: boolean): number {
     return this.#tlb + (write ? TLB_WRITE : 0);
   }
 
   /** The tag is compared with the page of the last byte, so that a miss also covers accesses that cross a page. */
-  #lookUp(linear: Value, bits: number, write: boolean): { entry: number; miss: Value } {
+  #lookUp(linear: Value, bytes: number, write: boolean): { entry: number; miss: Value } {
     const { code } = this;
     const entry = this.temp(I32);
     linear.push(code);
@@ -871,7 +983,7 @@ export class JitEmitter extends Emitter {
     const miss = expression(I32, () => {
       code.get(entry).load('i64_load', this.#table(write));
       linear.push(code);
-      if (bits > 8) code.i64(BigInt(bits / 8 - 1)).op('i64_add');
+      if (bytes > 1) code.i64(BigInt(bytes - 1)).op('i64_add');
       code.i64(-4096n).op('i64_and').op('i64_ne');
     });
     return { entry, miss };
@@ -887,7 +999,7 @@ export class JitEmitter extends Emitter {
 
   hostOffset(address: Value, write: boolean): Value {
     const linear = this.let(address);
-    const { entry, miss } = this.#lookUp(linear, 8, write);
+    const { entry, miss } = this.#lookUp(linear, 1, write);
     const host = expression(I32, (code) => {
       linear.push(code);
       code
@@ -931,7 +1043,7 @@ export class JitEmitter extends Emitter {
 
   /** Linear address of an offset from the page of the code. */
   pageRelative(offset: number): Value {
-    return this.add(localValue(this.#locals.page, I64), constant64(BigInt(offset)));
+    return this.add(stableLocal(this.#locals.page, I64, 64, PAGE_SUM), constant64(BigInt(offset)));
   }
 
   again(): void {

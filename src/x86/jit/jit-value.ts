@@ -1,6 +1,7 @@
 import type { Code } from '../../wasm/code.ts';
 import type { Op, ValType } from '../../wasm/opcodes.ts';
 import { foldOperation, resultType, type Value } from '../ir/value.ts';
+import { type Affine, affineConstant, affineOperation } from './address-groups.ts';
 
 /** A value about which more is known than its type. */
 export interface JitValue extends Value {
@@ -10,6 +11,8 @@ export interface JitValue extends Value {
   readonly stable?: boolean;
   /** The local that it is read from. */
   readonly local?: number;
+  /** The same as a sum. */
+  readonly affine?: Affine | undefined;
   /** It is the low bits of a register. */
   readonly part?: { readonly whole: RegisterValue; readonly bits: number };
 }
@@ -20,9 +23,11 @@ export class RegisterValue implements JitValue {
   readonly constant = undefined;
   readonly stable = true;
   readonly width: number;
+  readonly affine: Affine | undefined;
   local: number;
 
-  constructor(local: number, type: ValType, width: number) {
+  constructor(local: number, type: ValType, width: number, affine: Affine | undefined) {
+    this.affine = affine;
     this.local = local;
     this.type = type;
     this.width = width;
@@ -34,8 +39,8 @@ export class RegisterValue implements JitValue {
 }
 
 /** A local that is assigned once. */
-export function stableLocal(local: number, type: ValType, width: number): JitValue {
-  return { type, constant: undefined, stable: true, width, local, push: (code) => void code.get(local) };
+export function stableLocal(local: number, type: ValType, width: number, affine?: Affine): JitValue {
+  return { type, affine, constant: undefined, stable: true, width, local, push: (code) => void code.get(local) };
 }
 
 /** An operation on values; what is known of its result is found out when somebody asks. */
@@ -52,6 +57,10 @@ class OperationValue implements JitValue {
     this.args = args;
   }
 
+  get affine(): Affine | undefined {
+    return affineOperation(this.name, this.args, affineOf);
+  }
+
   get width(): number {
     if (this.#width < 0) this.#width = resultWidth(this.name, this.args);
     return this.#width;
@@ -61,6 +70,11 @@ class OperationValue implements JitValue {
     for (const arg of this.args) arg.push(code);
     code.op(this.name);
   }
+}
+
+/** A value as a sum, if it is one. */
+export function affineOf(value: Value): Affine | undefined {
+  return value.constant === undefined ? (value as JitValue).affine : affineConstant(value);
 }
 
 /** Bits that may be set in a value, from bit 0. */

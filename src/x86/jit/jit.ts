@@ -9,6 +9,7 @@ import { S } from '../state/layout.ts';
 import { BlockAnalyser } from './analyse-block.ts';
 import type { RegionBlock } from './region-block.ts';
 import { type CompiledRegion, RegionCompiler, type RegionExits } from './region-compiler.ts';
+import { findBody } from './find-address.ts';
 import { storeFlagsBody } from './store-flags.ts';
 import { groupBlocks } from './region-groups.ts';
 
@@ -196,6 +197,8 @@ export class Jit {
     const exits = importIndices();
     for (const [name, [parameters, results]] of Object.entries(IMPORTS)) module.importFunction('i', name, parameters, results);
     module.function([I32, I64, I64, I64], [], storeFlagsBody());
+    module.function([I64, I32, I32], [I32], findBody(exits.probeLoad));
+    module.function([I64, I32, I32], [I32], findBody(exits.probeStore));
     const made: { code: PageCode; region: CompiledRegion }[] = [];
     for (const code of batch) {
       for (const region of this.#regionsOf(code, exits)) {
@@ -251,5 +254,6 @@ export class Jit {
 /** Imports are the first functions of a module, in the order of IMPORTS. */
 function importIndices(): RegionExits {
   const indices = Object.fromEntries(Object.keys(IMPORTS).map((name, i) => [name, i])) as Record<keyof typeof IMPORTS, number>;
-  return { ...indices, storeFlags: Object.keys(IMPORTS).length, helperIds: new Map(HELPER_NAMES.map((name, i) => [name, i])) };
+  const own = Object.keys(IMPORTS).length;
+  return { ...indices, storeFlags: own, findLoad: own + 1, findStore: own + 2, helperIds: new Map(HELPER_NAMES.map((name, i) => [name, i])) };
 }

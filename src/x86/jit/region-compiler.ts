@@ -3,6 +3,7 @@ import { I32, I64, V128 } from '../../wasm/opcodes.ts';
 import { PROFILE, R, RECORD_BYTES } from '../interp/record.ts';
 import { ENGINE, JUMP_HASH, JUMP_SHIFT, JUMP_TABLE, S, TLB_TABLE, TLB_VIEW } from '../state/layout.ts';
 import { type FlagRecipe, FLAGS, type FlagSource } from './flag-state.ts';
+import { groupAccesses } from './address-groups.ts';
 import { buildControlGraph, type ControlGraph } from './control-graph.ts';
 import { type FlagLiveness, flagLiveness, type Live } from './flag-liveness.ts';
 import { JitEmitter, type JitRuntime, type StateLocals } from './jit-emitter.ts';
@@ -367,6 +368,7 @@ export class RegionCompiler {
     const emitter = this.#emitter;
     const dirty = { ...this.#dirtyIn[index]! };
     const live = this.#liveness.atStart[index]!;
+    emitter.beginAddresses(groupAccesses(block.effects.flatMap(({ accesses }) => accesses)));
     // Where there is only one way to a block, all that was known at its end is still so.
     if (this.#isMetByMany(index)) emitter.beginBlock(live.read === 0 && live.seen !== 0);
     else emitter.releaseTemps();
@@ -374,7 +376,7 @@ export class RegionCompiler {
       const instruction = block.layout.instructions[k]!;
       this.#record = instruction.record;
       this.#count = k + 1;
-      emitter.effects = { ...effects, flagsRead: 0, flagsWritten: 0, terminator: undefined };
+      emitter.effects = { ...effects, flagsRead: 0, flagsWritten: 0, terminator: undefined, accesses: [] };
       emitter.flagsDead = !this.#liveness.after[index]![k]!;
       if (effects.flagsMaybe && !emitter.flagsDead) emitter.canonicalize();
       lower(emitter, instruction);
