@@ -53,7 +53,8 @@ const DEVIATIONS: readonly Deviation[] = [
   {
     from: /^src\/host\/kernel\/(provider|kernel-files|decompressors)\.ts$/,
     to: /^src\/boot\/(firmware|kernel-file)\//,
-    because: 'kernels are chosen among files, and read from them, by looking into them, and their format is part of booting',
+    because:
+      'kernels are chosen among files, and read from them, by looking into them, and their format is part of booting',
   },
   {
     from: /^src\/api\/guest-files\.ts$/,
