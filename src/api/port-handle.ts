@@ -15,7 +15,7 @@ export interface PortPlace {
 export class PortHandle {
   /** As the guest knows it; may be empty. */
   readonly name: string;
-  /** What the guest reads. */
+  /** What the guest reads. It reads the end only where the port has no output: a port has no half that could be closed. */
   readonly input: InputStream;
   /** What the guest wrote. */
   readonly output: OutputStream;

@@ -42,6 +42,10 @@ Runs COMMAND in a microVM and ends with its exit code: 128 + N when signal N kil
   --hostname NAME
   --timeout S              stop after so many seconds
   --console FILE           write the kernel's console to FILE
+  --console-port NAME=[INPUT:]OUTPUT
+                           a port of the guest with a name (/sys/class/virtio-ports/*/name), joined to files or pipes;
+                           a terminal in place of OUTPUT is both and a console of the guest; may be repeated
+  --serial [INPUT:]OUTPUT  a serial port (the first is COM1, ttyS0), likewise; may be repeated
   --engine auto|kvm|soft   where guest instructions run (default: auto)
   --firmware FILE          the libkrunfw library that holds the kernel
   --kernel FILE            a kernel of your own: a bzImage as in /boot, an ELF file, or a compressed one; COMMAND may be

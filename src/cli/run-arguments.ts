@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import type { DiskOptions, MicroVmOptions, RootDiskOptions, VolumeOptions } from '../index.ts';
 import { bringsItsOwn, KERNEL_OPTIONS, parseKernel } from './kernel-arguments.ts';
 import { parseNetwork } from './network-arguments.ts';
+import { PORT_OPTIONS, type PortEnds, parsePorts } from './port-arguments.ts';
 import { UsageError } from './usage-error.ts';
 
 /** What `krun run` was asked to do. */
@@ -11,6 +12,8 @@ export interface RunArguments {
   readonly help: boolean;
   /** Standard streams as pipes even when they are a terminal. */
   readonly noTty: boolean;
+  /** Ports that are joined to files. */
+  readonly ports: readonly PortEnds[];
 }
 
 const OPTIONS = {
@@ -32,6 +35,7 @@ const OPTIONS = {
   console: { type: 'string' },
   engine: { type: 'string' },
   ...KERNEL_OPTIONS,
+  ...PORT_OPTIONS,
   'no-tty': { type: 'boolean' },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
@@ -58,6 +62,7 @@ export function parseRunArguments(
     help,
     json: values.json === true,
     noTty: values['no-tty'] === true,
+    ports: parsePorts(values),
     options: {
       command,
       ...(values.root !== undefined && { root: values.root }),

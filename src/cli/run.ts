@@ -9,6 +9,7 @@ import {
   type MicroVmOptions,
 } from '../index.ts';
 import { RUN_HELP } from './help.ts';
+import { openPorts } from './port-arguments.ts';
 import { progressBar } from './progress.ts';
 import { parseRunArguments, type RunArguments } from './run-arguments.ts';
 import { onSignals } from './signals.ts';
@@ -32,16 +33,22 @@ export async function run(args: readonly string[]): Promise<number> {
   const started = performance.now();
   const signals = onSignals();
   const progress = progressBar(process.stderr);
+  const ports = openPorts(parsed.ports);
   try {
     await using vm = await MicroVm.start({
       ...machineOptions(parsed),
+      ...ports.options,
       signal: signals.aborted,
       onKernelProgress: progress.show,
       log: createLogWriter({ fd: STDERR, level: QUIET, style: 'auto', env: process.env }),
     });
     progress.done();
     signals.follow(vm);
-    const exit = parsed.json ? await collect(vm, started) : await attach(vm);
+    const joined = ports.attach(vm);
+    const isOurs = ports.options.serials === undefined;
+    const exit = parsed.json ? await collect(vm, started, isOurs) : await attach(vm, isOurs);
+    for (const { detach } of joined) detach();
+    await Promise.allSettled(joined.map(({ finished }) => finished));
     if (isOver(parsed, exit)) return 0;
     if (exit.reason !== 'exited' && signals.received === 0) explain(exit);
     return signals.received > 0 && exit.code === null ? 128 + signals.received : exitStatus(exit);
@@ -51,6 +58,7 @@ export async function run(args: readonly string[]): Promise<number> {
   } finally {
     progress.done();
     signals.off();
+    ports.close();
   }
 }
 
@@ -83,9 +91,9 @@ function isOver({ options }: RunArguments, { reason }: Exit): boolean {
 }
 
 /** Joins the command, or the serial port, to our own streams until it ends. */
-async function attach(vm: MicroVm): Promise<Exit> {
+async function attach(vm: MicroVm, serialIsOurs: boolean): Promise<Exit> {
   const [console] = vm.consoles;
-  const [serial] = vm.serials;
+  const [serial] = serialIsOurs ? vm.serials : [];
   if (console === undefined) return vm.exited;
   const attachment: Attachment =
     serial === undefined ? attachConsole(console) : attachPort(serial, { input: 0, output: 1 });
@@ -100,9 +108,9 @@ async function attach(vm: MicroVm): Promise<Exit> {
 }
 
 /** Prints one object in place of the command's output. */
-async function collect(vm: MicroVm, started: number): Promise<Exit> {
+async function collect(vm: MicroVm, started: number, serialIsOurs: boolean): Promise<Exit> {
   vm.stdin.end();
-  const [serial] = vm.serials;
+  const [serial] = serialIsOurs ? vm.serials : [];
   const [stdout, stderr, exit] = await Promise.all([
     bounded(serial?.output ?? vm.stdout),
     bounded(vm.stderr),

@@ -39,10 +39,11 @@ export function borrow(fd: number, direction: Direction): Borrowed<Readable | Wr
   return { stream, fd: own, release: () => void stream.destroy() };
 }
 
+/** Destroying the stream would close the descriptor, whatever autoClose says; nothing is under way when it is left alone. */
 function borrowFile(fd: number, direction: Direction): Borrowed<Readable | Writable> {
   const options = { fd, autoClose: false };
   const stream = direction === 'read' ? createReadStream('', options) : createWriteStream('', options);
-  return { stream, fd, release: () => void stream.destroy() };
+  return { stream, fd, release: () => void (direction === 'read' && (stream as Readable).pause()) };
 }
 
 /** Another open file of the same pipe or terminal; undefined when there cannot be one. */

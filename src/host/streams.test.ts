@@ -22,7 +22,11 @@ test('files are copied from descriptor to descriptor, and both stay open', async
   try {
     writeFileSync(join(folder, 'in'), 'content');
     const [input, output] = [openSync(join(folder, 'in'), 'r'), openSync(join(folder, 'out'), 'w')];
-    assert.equal(await copyTo(borrowInput(input).stream, borrowOutput(output).stream), true);
+    const [from, to] = [borrowInput(input), borrowOutput(output)];
+    assert.equal(await copyTo(from.stream, to.stream), true);
+    from.release();
+    to.release();
+    await new Promise(setImmediate);
     closeSync(input);
     closeSync(output);
     assert.equal(readFileSync(join(folder, 'out'), 'utf8'), 'content');

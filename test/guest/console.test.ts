@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { MicroVm } from 'krun';
 import { skipReason } from '../boot/guest.ts';
 
@@ -19,7 +20,7 @@ const LIST_PORTS =
   'for p in /sys/class/virtio-ports/*; do echo "$(basename $p)=$(cat $p/name 2>/dev/null)"; done | sort';
 /** The device of a port with a name. */
 const FIND =
-  'dev() { for p in /sys/class/virtio-ports/*; do test "$(cat $p/name)" = "$1" && echo /dev/$(basename $p); done; }';
+  'dev() { for p in /sys/class/virtio-ports/*; do test "$(cat $p/name 2>/dev/null)" = "$1" && echo /dev/$(basename $p); done; }';
 
 test('named ports are streams in both directions, and the guest finds them by name', options, async () => {
   const script = `${LIST_PORTS}; ${FIND}
@@ -132,4 +133,21 @@ test('krun_set_kernel_console moves the console of the kernel to the one that wa
   await Promise.all([read(1), read(2)]);
   assert.equal((await closed)[0], 0);
   assert.match(readFileSync(log, 'utf8'), /^hvc1\r?\n.* console=hvc1 /);
+});
+
+test('krun run --console-port joins named ports to files', options, async () => {
+  const [input, output] = [join(folder, 'port-in'), join(folder, 'port-out')];
+  writeFileSync(input, 'to the port\n');
+  const krun = fileURLToPath(new URL('../../bin/krun.js', import.meta.url));
+  const script = `${FIND}
+    exec 3<>$(dev both); read line <&3; echo "read $line" >&3; exec 4>$(dev log); echo logged >&4; echo done`;
+  const ports = [`--console-port=both=${input}:${output}`, `--console-port=log=${join(folder, 'port-log')}`];
+  const child = spawn(process.execPath, [krun, 'run', ...ports, '--', '/bin/bash', '-c', script], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 90_000,
+  });
+  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+  assert.deepEqual([stdout, stderr, code], ['done\n', '', 0]);
+  assert.equal(readFileSync(output, 'utf8'), 'read to the port\n');
+  assert.equal(readFileSync(join(folder, 'port-log'), 'utf8'), 'logged\n');
 });

@@ -399,3 +399,23 @@ test('a console that waits for its turn does so in its next life, too', () => {
   openPort(first, 0);
   assert.equal(receivedControl(after)[0]?.[1], VIRTIO_CONSOLE_DEVICE_ADD);
 });
+
+test('the end of input closes a port that only has an input; one with an output can still be written', () => {
+  const [both, single] = [new TestInput(), new TestInput()];
+  const output = new TestOutput();
+  const ports: ConsolePort[] = [
+    { name: 'both', console: false, input: both, output },
+    { name: 'single', console: false, input: single },
+  ];
+  const rig = deviceHarness(virtioConsole, { ports });
+  offerControl(rig, 16);
+  for (const id of [0, 1]) openPort(rig, id);
+  receivedControl(rig);
+  for (const queue of [0, 4]) rig.driver.add(queue, [writable(8)]);
+  both.end();
+  single.end();
+  assert.deepEqual(receivedControl(rig), [[1, VIRTIO_CONSOLE_PORT_OPEN, 0, '']]);
+  rig.driver.add(1, [readable(bytes('later'))]);
+  rig.notify(1);
+  assert.equal(output.content, 'later');
+});

@@ -174,8 +174,14 @@ export class ConsoleDevice implements RunningDevice {
     if (id === 0 && !this.#multiport) this.#configChanged();
   }
 
-  /** The guest reads the end of the port; what it has in its buffers comes first. */
+  /**
+   * The guest reads the end of the port; what it has in its buffers comes first.
+   *
+   * @quirk a plain port with an output stays open, because Linux lets nobody write to a port that the host has closed
+   */
   #endOfInput(id: number): void {
+    const port = this.#descriptions[id];
+    if (port?.output !== undefined && !port.console) return;
     if (this.#multiport) this.#send(id, VIRTIO_CONSOLE_PORT_OPEN, 0);
   }
 
