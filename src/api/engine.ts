@@ -19,6 +19,8 @@ export interface EngineWishes {
   readonly nested?: boolean;
   /** There is no PIC or PIT; the I/O APIC is ours with KVM, too. */
   readonly splitIrqchip?: boolean;
+  /** Compiled code is exact everywhere; KVM is anyway. */
+  readonly precise?: boolean;
 }
 
 /** What `auto` chooses, and why. */
@@ -82,9 +84,9 @@ function openKvm({ vcpus, nested = false, splitIrqchip = false }: EngineWishes):
   }
 }
 
-function openSoft({ vcpus, splitIrqchip = false }: EngineWishes): Engine {
+function openSoft({ vcpus, splitIrqchip = false, precise = false }: EngineWishes): Engine {
   if (vcpus > SOFT_VCPUS_MAX) throw tooMany(vcpus, SOFT_VCPUS_MAX);
-  return createSoftHypervisor(softHost, { splitIrqchip });
+  return createSoftHypervisor(precise ? { ...softHost, precise } : softHost, { splitIrqchip });
 }
 
 function tooMany(vcpus: number, most: number): KrunError {

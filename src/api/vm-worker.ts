@@ -25,7 +25,12 @@ port.close();
 
 async function live(): Promise<void> {
   try {
-    const hypervisor = await openEngine({ engine: spec.engine, vcpus: spec.vm.vcpus, ...spec.kvm });
+    const hypervisor = await openEngine({
+      engine: spec.engine,
+      vcpus: spec.vm.vcpus,
+      ...spec.kvm,
+      precise: spec.precise === true,
+    });
     composed = await compose(spec, {
       hypervisor,
       wire,

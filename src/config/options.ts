@@ -25,6 +25,11 @@ export interface MachineOptions {
   readonly vcpus?: number;
   /** The guest may use virtualisation itself. KVM only, where the host allows it; the software engine has none. */
   readonly nested?: boolean;
+  /**
+   * The software engine is exact everywhere: its compiled code keeps even what docs/quirks.md lists, and is slower for it.
+   * Without effect on KVM. Default false.
+   */
+  readonly precise?: boolean;
   /** There is no PIC and no PIT; with KVM the I/O APIC is ours, and the local APICs are KVM's. */
   readonly splitIrqchip?: boolean;
   /** Host directories mounted in the guest. */

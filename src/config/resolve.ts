@@ -34,6 +34,7 @@ const KNOWN: readonly (keyof MachineOptions)[] = [
     'oemStrings',
     'engine',
     'nested',
+    'precise',
     'splitIrqchip',
     'network',
     'vsock',
@@ -62,6 +63,7 @@ export function resolveConfig(options: MachineOptions, others: readonly string[]
       vcpus: checkInteger('vcpus', options.vcpus ?? 1, 1, VCPUS_MAX[engine]),
     },
     ...resolveKvm(options),
+    ...(checkFlag('precise', options.precise) && { precise: true }),
     kernel: resolveKernel(options.kernel ?? {}),
     ...resolveBios(options),
     oemStrings: resolveOemStrings(options),
@@ -85,10 +87,13 @@ export function resolveConfig(options: MachineOptions, others: readonly string[]
 
 /** Absent when nothing was asked for. */
 function resolveKvm({ nested = false, splitIrqchip = false }: MachineOptions): Pick<MachineSpec, 'kvm'> {
-  for (const [name, value] of Object.entries({ nested, splitIrqchip })) {
-    if (typeof value !== 'boolean') refuse(name, `expected true or false, found ${JSON.stringify(value)}`);
-  }
+  for (const [name, value] of Object.entries({ nested, splitIrqchip })) checkFlag(name, value);
   return nested || splitIrqchip ? { kvm: { nested, splitIrqchip } } : {};
+}
+
+function checkFlag(name: string, value = false): boolean {
+  if (typeof value !== 'boolean') refuse(name, `expected true or false, found ${JSON.stringify(value)}`);
+  return value;
 }
 
 /** Overlay data stays as it is: bytes cannot be frozen, and copying an image would cost. */

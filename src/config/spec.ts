@@ -3,6 +3,8 @@ export interface MachineSpec {
   readonly engine: 'auto' | 'kvm' | 'soft';
   /** What the hypervisor is asked for. */
   readonly vm: { readonly memoryBytes: number; readonly vcpus: number };
+  /** Only when it is asked for: compiled code is exact everywhere. */
+  readonly precise?: true;
   /** Wishes that only KVM can fulfil. */
   readonly kvm?: { readonly nested: boolean; readonly splitIrqchip: boolean };
   readonly kernel: KernelSpec;
