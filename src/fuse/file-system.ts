@@ -132,6 +132,10 @@ export interface FileSystem {
   destroy(): void;
   /** The host ends the share for good. */
   close(): void;
+  /** What the guest knows of it, as plain data; one that cannot tell leaves it out. */
+  save?(): unknown;
+  /** Goes on where another file system over the same files was saved, after `init`'s reset. What is gone is stale. */
+  restore?(state: unknown): void;
 
   lookup(parent: number, name: Name, entry: Entry): number;
   forget(nodeid: number, nlookup: number): void;

@@ -37,6 +37,13 @@ export function overlayFs(below: FileSystem, overlay: Overlay, wallMs: () => num
  * Names in virtual directories are listed, names laid over a directory of the share are not: who needs them knows
  * them. All that a guest cannot do to a virtual node is refused the same way whether or not the share is writable.
  */
+interface OverlayFsState {
+  readonly version: 1;
+  /** Node ids of the one-shot names that were found. */
+  readonly spent: readonly number[];
+  readonly below: unknown;
+}
+
 class OverlayFs implements FileSystem {
   readonly wants: bigint;
   readonly #below: FileSystem;
@@ -62,6 +69,19 @@ class OverlayFs implements FileSystem {
   }
   close(): void {
     this.#below.close();
+  }
+
+  save(): OverlayFsState {
+    return { version: 1, spent: [...this.#spent].map(({ nodeid }) => nodeid), below: this.#below.save?.() };
+  }
+  restore(state: unknown): void {
+    const { spent, below } = state as OverlayFsState;
+    this.#spent.clear();
+    for (const nodeid of spent) {
+      const node = this.#overlay.byId(nodeid);
+      if (node !== undefined) this.#spent.add(node);
+    }
+    this.#below.restore?.(below);
   }
 
   lookup(parent: number, name: Name, entry: Entry): number {

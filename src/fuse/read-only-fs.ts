@@ -44,6 +44,12 @@ class ReadOnlyFs implements FileSystem {
   close(): void {
     this.#below.close();
   }
+  save(): unknown {
+    return this.#below.save?.();
+  }
+  restore(state: unknown): void {
+    this.#below.restore?.(state);
+  }
   lookup(parent: number, name: Name, entry: Entry): number {
     return this.#below.lookup(parent, name, entry);
   }

@@ -70,6 +70,12 @@ export interface FuseServerOptions {
   readonly onExitCode?: (code: number) => void;
 }
 
+export interface FuseServerState {
+  readonly version: 1;
+  readonly flags: bigint;
+  readonly fs: unknown;
+}
+
 /**
  * Serves FUSE requests from guest buffers with a FileSystem. Whatever bytes a guest sends, `handle` answers and does
  * not throw; only a broken file system can make it. Requests are served one at a time, to the end.
@@ -110,6 +116,17 @@ export class FuseServer {
     if (result === NO_REPLY || room < 0) return 0;
     const fitting = result > room ? -EOVERFLOW : result;
     return this.#reply.finish(request, op.fuse_in_header.unique, Math.min(fitting, 0), Math.max(fitting, 0));
+  }
+
+  /** The session as plain data: what was agreed with the guest, and what its file system knows of it. */
+  save(): FuseServerState {
+    const { flags, fs } = this.#context;
+    return { version: 1, flags, fs: fs.save?.() };
+  }
+
+  restore({ flags, fs }: FuseServerState): void {
+    this.#context.flags = flags;
+    this.#context.fs.restore?.(fs);
   }
 
   #serve(request: FuseRequest, available: number): number {

@@ -54,6 +54,14 @@ export function openPassthrough(path: string, options: PassthroughOptions = {}):
   return new PassthroughFs(path, options.intercept?.(calls) ?? calls, options);
 }
 
+/** What a guest knows of a share: places and identities, no content. It means something over the same host files only. */
+interface PassthroughState {
+  readonly version: 1;
+  readonly flags: bigint;
+  readonly inodes: ReturnType<Share['inodes']['save']>;
+  readonly handles: ReturnType<Share['handles']['save']>;
+}
+
 class PassthroughFs implements FileSystem {
   readonly wants = FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO;
   readonly #share: Share;
@@ -72,6 +80,19 @@ class PassthroughFs implements FileSystem {
   }
   close(): void {
     this.#share.close();
+  }
+  save(): PassthroughState {
+    const { flags, inodes, handles } = this.#share;
+    return { version: 1, flags, inodes: inodes.save(), handles: handles.save() };
+  }
+  restore(state: unknown): void {
+    const share = this.#share;
+    const { flags, inodes, handles } = state as PassthroughState;
+    share.reset();
+    share.flags = flags;
+    share.inodes.restore(inodes);
+    share.handles.restore(handles, (handle) => files.openAgain(share, handle));
+    share.inodes.trim();
   }
 
   lookup(parent: number, name: Name, entry: Entry): number {

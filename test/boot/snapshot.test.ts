@@ -1,4 +1,4 @@
-// The guest has no file system: what a virtio-fs server knows of open nodes is not part of a snapshot yet.
+// The guest has no file system; snapshot-share.test.ts moves one that has.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';

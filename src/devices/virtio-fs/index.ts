@@ -1,5 +1,5 @@
 import { MiB } from '../../base/units.ts';
-import { FuseServer } from '../../fuse/server.ts';
+import { FuseServer, type FuseServerState } from '../../fuse/server.ts';
 import type { Chain } from '../../virtio/chain.ts';
 import { defineVirtioDevice } from '../../virtio/device.ts';
 import { VIRTIO_F_EVENT_IDX } from '../../virtio/protocol.ts';
@@ -21,12 +21,14 @@ export const virtioFs = defineVirtioDevice<SharedDirectory>()({
   queueSizes: [QUEUE_SIZE, QUEUE_SIZE], // hiprio, requestq
   features: VIRTIO_F_EVENT_IDX,
   config: ({ tag }) => configSpace(tag),
-  activate({ queues: [hiprio, requestq] }, { fileSystem, onExitCode }) {
+  activate({ queues: [hiprio, requestq], saved }, { fileSystem, onExitCode }) {
     const server = new FuseServer(fileSystem, onExitCode === undefined ? {} : { onExitCode });
+    if (saved !== undefined) server.restore(saved as FuseServerState);
     const serve = (chain: Chain): number => serveChain(server, chain);
     return {
       onNotify: (queueIndex) => (queueIndex === HIPRIO_QUEUE ? hiprio : requestq).drain(serve),
       close: () => fileSystem.destroy(),
+      save: () => server.save(),
     };
   },
 });

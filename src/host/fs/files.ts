@@ -3,6 +3,7 @@ import { EACCES, EBADF, EFBIG, EINVAL, EISDIR, ENFILE, ENOTDIR } from '../../fus
 import type { Dirent, DirentOffset, DirentSink, Entry, OpenReply } from '../../fuse/file-system.ts';
 import { FOPEN_KEEP_CACHE, FUSE_WRITE_CACHE, FUSE_WRITE_KILL_SUIDGID } from '../../fuse/protocol.ts';
 import { newEntry } from '../../fuse/records.ts';
+import type { Handle, HandleState } from './handle-table.ts';
 import type { Inode } from './inode-table.ts';
 import {
   O_ACCMODE,
@@ -25,6 +26,7 @@ import { NO_NODE, type Share } from './share.ts';
 const IOV_MAX = 1024;
 /** Longer than a tick of any host's file clock. */
 const RESTED_MS = 200;
+const DIRECTORY_FLAGS = O_DIRECTORY | O_NONBLOCK;
 const KEPT_FLAGS = O_ACCMODE | O_APPEND | O_TRUNC | O_DSYNC | O_SYNC;
 
 /**
@@ -49,7 +51,7 @@ export function openInode(share: Share, inode: Inode, flags: number, kill: boole
   const fd = share.calls.reopen(held, hostFlags, 0);
   if (fd < 0) return fd;
   if (kill && flags & O_TRUNC) killPriv(share, fd);
-  reply.fh = share.handles.add({ fd, inode, stream: null, append: (flags & O_APPEND) !== 0 });
+  reply.fh = share.handles.add(fileHandle(fd, inode, flags));
   reply.openFlags = isUnchanged(share, inode, fd) ? FOPEN_KEEP_CACHE : 0;
   return 0;
 }
@@ -76,11 +78,33 @@ export function openDirectory(share: Share, nodeid: number, reply: OpenReply): n
   if (!share.hasRoom()) return -ENFILE;
   const held = share.inodes.fd(inode);
   if (held < 0) return held;
-  const fd = share.calls.reopen(held, O_DIRECTORY | O_NONBLOCK, 0);
+  const fd = share.calls.reopen(held, DIRECTORY_FLAGS, 0);
   if (fd < 0) return fd;
-  reply.fh = share.handles.add({ fd, inode, stream: share.calls.openStream(fd), append: false });
+  reply.fh = share.handles.add({
+    fd,
+    inode,
+    stream: share.calls.openStream(fd),
+    append: false,
+    flags: DIRECTORY_FLAGS,
+  });
   reply.openFlags = 0;
   return 0;
+}
+
+/** A handle for a file that the guest opened with these flags. */
+export function fileHandle(fd: number, inode: Inode, flags: number): Handle {
+  return { fd, inode, stream: null, append: (flags & O_APPEND) !== 0, flags: hostOpenFlags(flags) & ~O_TRUNC };
+}
+
+/** Opens what a saved guest had open; undefined when it is gone, or may not be opened any more. */
+export function openAgain(share: Share, { nodeid, isDirectory, append, flags }: HandleState): Handle | undefined {
+  const inode = share.node(nodeid);
+  const held = inode === undefined || !share.hasRoom() ? -1 : share.inodes.fd(inode);
+  if (inode === undefined || held < 0 || inode.type !== (isDirectory ? S_IFDIR : S_IFREG)) return undefined;
+  if (!isDirectory && share.isProcFile(inode, held)) return undefined;
+  const fd = share.calls.reopen(held, flags, 0);
+  if (fd < 0) return undefined;
+  return { fd, inode, stream: isDirectory ? share.calls.openStream(fd) : null, append, flags };
 }
 
 export function release(share: Share, nodeid: number, fh: number): number {

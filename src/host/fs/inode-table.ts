@@ -28,6 +28,12 @@ export interface Inode {
   version: string;
 }
 
+/** An inode as plain data. */
+export interface InodeState extends Omit<Inode, 'fd' | 'parent' | 'used' | 'version'> {
+  /** Its node id. */
+  readonly parent: number | null;
+}
+
 /** How deep a chain of closed directories may be to be opened again. */
 const REOPEN_DEPTH_MAX = 1024;
 
@@ -184,6 +190,34 @@ export class InodeTable {
     this.trim(this.#open.size >> 1);
   }
 
+  /** Every inode but the root, as plain data: where it was found, and what it is. */
+  save(): { readonly nextId: number; readonly inodes: readonly InodeState[] } {
+    const known = [...this.#byId.values()].filter(({ nodeid }) => nodeid !== FUSE_ROOT_ID);
+    const inodes = known.map(({ fd: _, used: __, version: ___, parent, ...inode }) => {
+      // A directory that the guest has forgotten leads nowhere any more.
+      const isKnown = parent !== null && this.#byId.get(parent.nodeid) === parent;
+      return { ...inode, parent: isKnown ? parent.nodeid : null };
+    });
+    return { nextId: this.#nextId, inodes };
+  }
+
+  /** Puts saved inodes in, all closed: each is opened by its place when it is used, if it is still the same inode. */
+  restore({ nextId, inodes }: ReturnType<InodeTable['save']>): void {
+    this.reset();
+    for (const state of inodes) {
+      // A name that leads elsewhere would leave the shared directory.
+      const name = state.name !== null && isOneName(state.name) ? state.name : null;
+      const inode: Inode = { ...state, name, parent: null, fd: -1, used: false, version: '' };
+      this.#byId.set(inode.nodeid, inode);
+      this.#byKey.set(inode.key, inode);
+    }
+    for (const { nodeid, parent } of inodes) {
+      const inode = this.#byId.get(nodeid);
+      if (inode !== undefined && parent !== null) inode.parent = this.#byId.get(parent) ?? null;
+    }
+    this.#nextId = nextId;
+  }
+
   /** Drops everything but the root. */
   reset(): void {
     for (const inode of this.#byId.values()) {
@@ -254,6 +288,12 @@ export class InodeTable {
 
 function keyOf(attr: Attr, identity: HostIdentity): string {
   return `${attr.inoHigh}:${attr.inoLow}:${identity.dev}:${identity.mountId}`;
+}
+
+/** One component of a path that stays below its directory. */
+function isOneName(name: Uint8Array): boolean {
+  const dots = name.every((byte) => byte === 0x2e) && name.length <= 2;
+  return !dots && !name.includes(0x2f) && !name.includes(0);
 }
 
 function sameBytes(left: Uint8Array, right: Uint8Array): boolean {

@@ -1,8 +1,8 @@
 import { EEXIST, EINVAL, ENFILE, ENOENT, EPERM } from '../../fuse/errno.ts';
 import type { Caller, Entry, Name, NewNode, OpenReply } from '../../fuse/file-system.ts';
 import type { Inode } from './inode-table.ts';
-import { O_APPEND, O_CREAT, O_EXCL, O_RDWR, O_TMPFILE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from './linux.ts';
-import { hostOpenFlags, openInode } from './files.ts';
+import { O_CREAT, O_EXCL, O_RDWR, O_TMPFILE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from './linux.ts';
+import { fileHandle, hostOpenFlags, openInode } from './files.ts';
 import { abandon, finishNew, type Owner, ownerFor } from './ownership.ts';
 import { NO_NODE, type Share } from './share.ts';
 
@@ -158,7 +158,7 @@ export function tmpfile(share: Share, parent: number, file: NewFile, entry: Entr
 
 function opened(share: Share, fd: number, flags: number, entry: Entry, reply: OpenReply): number {
   const inode = share.node(entry.nodeid) as Inode;
-  reply.fh = share.handles.add({ fd, inode, stream: null, append: (flags & O_APPEND) !== 0 });
+  reply.fh = share.handles.add(fileHandle(fd, inode, flags));
   reply.openFlags = 0;
   return 0;
 }
