@@ -34,10 +34,11 @@ export function groupAccesses(accesses: Iterable<Access>): Map<string, AddressGr
       groups.set(root, { low: offset, high: end, write, count: 1 });
       continue;
     }
-    const low = offset < group.low ? offset : group.low;
-    const high = end > group.high ? end : group.high;
-    if (high - low > SPAN_MAX) continue;
-    Object.assign(group, { low, high, write: group.write || write, count: group.count + 1 });
+    if (end - group.low > SPAN_MAX || group.high - offset > SPAN_MAX) continue;
+    if (offset < group.low) group.low = offset;
+    if (end > group.high) group.high = end;
+    group.write ||= write;
+    group.count++;
   }
   for (const [root, { count }] of groups) if (count < 2) groups.delete(root);
   return groups;

@@ -4,9 +4,9 @@ import type { RegionBlock } from './region-block.ts';
 
 /** Flags that somebody may still see. */
 export interface Live {
-  /** Needed in the canonical form: an instruction reads them, or control leaves the region. */
+  /** Needed in the canonical form: an instruction reads them. */
   readonly read: number;
-  /** Needed only if control leaves in the middle, which is rare: whatever they can be computed from will do. */
+  /** Needed only if control leaves the region: whatever they can be computed from will do. */
   readonly seen: number;
 }
 
@@ -35,8 +35,10 @@ export function flagLiveness(
   for (let changed = true; changed; ) {
     changed = false;
     for (let i = blocks.length - 1; i >= 0; i--) {
-      let read: number = leaves[i]! ? FLAGS.all : 0;
-      let seen: number = stops[i]! ? FLAGS.all : 0;
+      // Returns and calls are frequent: there the canonical form is stored. Other ways out are mostly ends of loops.
+      const often = blocks[i]!.end.kind === 'indirect' || blocks[i]!.end.kind === 'leave';
+      let read: number = leaves[i]! && often ? FLAGS.all : 0;
+      let seen: number = leaves[i]! || stops[i]! ? FLAGS.all : 0;
       for (const next of successors[i]!) {
         read |= atStart[next]!.read;
         seen |= atStart[next]!.seen;

@@ -679,6 +679,11 @@ export class JitEmitter extends Emitter {
     return this.#flags.zr !== undefined || this.#flags.sp !== undefined || this.#flags.cv !== undefined;
   }
 
+  /** Whether the flag locals hold what the kind local says. */
+  get flagsDeferred(): boolean {
+    return this.#dynamic && !this.flagsPending;
+  }
+
   /** Writes the three parts of the flags to the CPU state. */
   spillFlags(): void {
     const { zr, sp } = this.#locals;

@@ -470,7 +470,9 @@ export class RegionCompiler {
 
   /** Before control leaves the region for good. */
   #flushState(dirty: Dirty): void {
+    const { kind, zr, sp, cv } = this.#locals;
     if (this.#emitter.flagsPending) this.#emitter.spillFlags();
+    else if (dirty.flags && this.#emitter.flagsDeferred) this.#code.get(kind).get(zr).get(sp).get(cv).call(this.#exits.storeFlags);
     else if (dirty.flags) this.#storeFlagLocals();
     this.#spill(dirty);
   }
