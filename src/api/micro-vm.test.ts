@@ -236,3 +236,36 @@ test('progress and log messages go to the callbacks', async () => {
   assert.deepEqual(heard, [{ receivedBytes: 1, totalBytes: 2 }, ['warn', 'm']]);
   assert.ok(vm);
 });
+
+test('ports and serial ports are pairs of streams of their own, numbered behind the consoles', async () => {
+  const { thread, vm } = await startFake({ ports: ['a', 'b'], serials: [{}] });
+  const [b, serial] = [vm.ports.get('b'), vm.serials[0]];
+  assert.ok(b && serial);
+  await b.input.write('x');
+  serial.input.end();
+  b.resize({ columns: 9, rows: 8 });
+  assert.deepEqual(thread.posted, [
+    { type: 'input', console: 1, stream: 'port1', chunk: bytes('x') },
+    { type: 'input-end', console: 2, stream: 'stdin' },
+    { type: 'resize', console: 1, port: 1, columns: 9, rows: 8 },
+  ]);
+  thread.send({ type: 'output', console: 1, stream: 'port1', chunk: bytes('from b') });
+  thread.send({ type: 'output', console: 2, stream: 'stdout', chunk: bytes('from ttyS0') });
+  thread.end(EXITED);
+  assert.deepEqual([await b.output.text(), await serial.output.text()], ['from b', 'from ttyS0']);
+  assert.deepEqual([...vm.ports.keys()], ['a', 'b']);
+});
+
+test('shutdown asks first, and stops the VM when the time is over', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    const { thread, vm } = await startFake();
+    const ended = vm.shutdown({ timeoutMs: 500 });
+    assert.deepEqual(thread.posted, [{ type: 'shutdown' }]);
+    mock.timers.tick(500);
+    assert.equal(thread.posted.at(-1)?.type, 'stop');
+    assert.equal((await ended).reason, 'stopped');
+  } finally {
+    mock.timers.reset();
+  }
+});

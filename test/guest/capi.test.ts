@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -113,5 +114,46 @@ test(
     must(k.krun_set_root_disk(ctx, ${two}));`,
     );
     assert.deepEqual([old.stdout, old.stderr, old.code], ['NEW0\none0\n', '', 0]);
+  },
+);
+
+test(
+  'vsock ports of krun/capi: the guest reaches a unix socket of the host, and the host a port of the guest',
+  options,
+  async () => {
+    const [service, reach] = [join(folder, 'service.sock'), join(folder, 'reach.sock')];
+    const server = createServer((socket) => socket.end('from the host\n'));
+    server.listen(service);
+    await once(server, 'listening');
+    const script = `import socket, sys
+to_host = socket.socket(socket.AF_VSOCK); to_host.connect((2, 1234)); print(to_host.makefile().readline().strip())
+server = socket.socket(socket.AF_VSOCK); server.bind((0xffffffff, 5000)); server.listen()
+print("listening", flush=True)
+peer, _ = server.accept(); peer.sendall(b"from the guest\\n"); peer.close()
+print("tsi_hijack" in open("/proc/cmdline").read())`;
+    const file = join(folder, 'vsock.mjs');
+    writeFileSync(
+      file,
+      `import * as k from ${JSON.stringify(import.meta.resolve('krun/capi'))};
+    const must = (value) => { if (value < 0) { console.error('failed', value); process.exit(99); } return value; };
+    const ctx = must(k.krun_create_ctx());
+    must(k.krun_set_vm_config(ctx, 1, 256));
+    must(k.krun_add_virtiofs3(ctx, k.KRUN_FS_ROOT_TAG, '/', 0, true));
+    must(k.krun_disable_implicit_vsock(ctx));
+    must(k.krun_add_vsock(ctx, 0));
+    must(k.krun_add_vsock_port(ctx, 1234, ${JSON.stringify(service)}));
+    must(k.krun_add_vsock_port2(ctx, 5000, ${JSON.stringify(reach)}, true));
+    must(k.krun_set_exec(ctx, '/usr/bin/python3', ['-c', ${JSON.stringify(script)}], ['PATH=/usr/bin:/bin']));
+    process.exit(-must(await k.krun_start_enter(ctx)));`,
+    );
+    const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'], timeout: 120_000 });
+    let heard = Promise.resolve('');
+    child.stdout.on('data', (chunk: Buffer) => {
+      if (chunk.includes('listening')) heard = text(connect(reach));
+    });
+    const [stdout, [code]] = await Promise.all([text(child.stdout), once(child, 'close')]);
+    server.close();
+    assert.deepEqual([stdout, code], ['from the host\nlistening\nFalse\n', 0]);
+    assert.equal(await heard, 'from the guest\n');
   },
 );
