@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
+import type { NetworkCalls } from '../../native/network.ts';
 
 /** Linux's numbers for sockets, interfaces and descriptors. @spec LINUX-UAPI socket.h, if_tun.h, fcntl.h */
 export const AF_UNIX = 1;
@@ -10,6 +11,8 @@ export const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
+/** Past the host's limit, for who may. */
+export const SO_SNDBUFFORCE = 32;
 
 export const F_GETFL = 3;
 export const F_SETFL = 4;
@@ -58,4 +61,12 @@ export function errorName(result: number): string {
   } catch {
     return `error ${-result}`; // Linux has more of them than libuv names
   }
+}
+
+/** Room for frames on their way through a stream socket; the host may grant less. */
+const STREAM_BUFFER_BYTES = 16 * 1024 * 1024;
+
+export function growSendBuffer(calls: NetworkCalls, fd: number): void {
+  if (calls.setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, STREAM_BUFFER_BYTES) < 0)
+    calls.setsockopt(fd, SOL_SOCKET, SO_SNDBUF, STREAM_BUFFER_BYTES);
 }

@@ -5,16 +5,13 @@ import type { Log } from '../../base/log.ts';
 import type { InterfaceSpec } from '../../config/spec.ts';
 import { loadNetworkCalls, type NetworkCalls } from '../../native/network.ts';
 import type { LinkOptions, OpenNet } from './link.ts';
-import { SO_SNDBUF, SOL_SOCKET } from './linux.ts';
+import { growSendBuffer } from './linux.ts';
 import { startPasst } from './passt.ts';
 import { passtArguments } from './passt-arguments.ts';
 import { withSocketPath } from './socket-path.ts';
 import { StreamLink } from './stream-link.ts';
 import { openTapLink } from './tap.ts';
 import { openDatagramLink } from './unix-datagram.ts';
-
-/** Room for frames on their way to a stream socket; the host may grant less. */
-const STREAM_BUFFER_BYTES = 16 * 1024 * 1024;
 
 /**
  * Connects every interface, in order.
@@ -70,7 +67,8 @@ async function openPasst(
 function openStream(socket: Socket, options: LinkOptions): OpenNet {
   // Node does not tell the number, but has kept it here; without it the socket has the host's default size.
   const { fd } = (socket as { readonly _handle?: { readonly fd?: number } })._handle ?? {};
-  if (fd !== undefined && fd >= 0) loadNetworkCalls()?.setsockopt(fd, SOL_SOCKET, SO_SNDBUF, STREAM_BUFFER_BYTES);
+  const calls = loadNetworkCalls();
+  if (fd !== undefined && fd >= 0 && calls !== null) growSendBuffer(calls, fd);
   return new StreamLink(socket, options);
 }
 

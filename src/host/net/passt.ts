@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { KrunError } from '../../base/krun-error.ts';
 import type { Log } from '../../base/log.ts';
+import { loadNetworkCalls, type NetworkCalls } from '../../native/network.ts';
+import { AF_UNIX, growSendBuffer, SOCK_CLOEXEC, SOCK_STREAM } from './linux.ts';
 
 /** What it says before it ends is kept to this length. */
 const SAYS_MAX = 4096;
@@ -27,12 +29,14 @@ export interface Passt {
  * @throws {KrunError} ERR_PASST_NOT_FOUND, ERR_PASST_FAILED
  */
 export async function startPasst({ program, args, log }: PasstOptions): Promise<Passt> {
-  // Node makes what it calls a pipe of a pair of stream sockets.
+  const pair = largePair(loadNetworkCalls());
   const child = spawn(program, ['--foreground', '--stderr', '--fd', '3', ...args], {
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+    // What Node calls a pipe is a pair of stream sockets as well.
+    stdio: ['ignore', 'ignore', 'pipe', pair?.theirs ?? 'pipe'],
   });
+  pair?.release();
   const words = { text: '' };
-  const socket = child.stdio[3] as Socket | null | undefined;
+  const socket = pair?.ours ?? (child.stdio[3] as Socket | null | undefined);
   socket?.on('error', () => {}); // its reader says so, once there is one
   try {
     await settled(child, words);
@@ -58,6 +62,18 @@ export async function startPasst({ program, args, log }: PasstOptions): Promise<
       child.kill('SIGTERM');
     },
   };
+}
+
+/**
+ * A pair of sockets that hold megabytes. passt drops what does not fit, and then waits for a timer, while our thread may
+ * be busy with the guest for milliseconds.
+ */
+function largePair(calls: NetworkCalls | null): { ours: Socket; theirs: number; release(): void } | undefined {
+  const pair = calls?.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC);
+  if (calls === null || pair === undefined || typeof pair === 'number') return undefined;
+  const [ours, theirs] = pair;
+  for (const fd of pair) growSendBuffer(calls, fd);
+  return { ours: new Socket({ fd: ours }), theirs, release: () => calls.close(theirs) };
 }
 
 /** Resolves when it has told its configuration, which it does just before it begins to work. */

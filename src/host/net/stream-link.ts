@@ -5,15 +5,20 @@ import { FRAME_MAX, FRAME_MIN, Link, type LinkOptions, type OpenNet } from './li
 
 /** Frames that are written together. */
 const STAGE = 256 * 1024;
+/** Bytes that may wait for a guest without buffers before the peer has to: some peers drop what they cannot send. */
+const BACKLOG = 2 * 1024 * 1024;
 
 /**
  * Frames over a stream socket, each behind its length: what passt, QEMU's `-netdev stream` and socket_vmnet speak.
- * At most one chunk that was read and one stage that could not be written are held.
+ * A bounded backlog of what was read, and one stage that could not be written, are held.
  */
 export class StreamLink extends Link implements OpenNet {
   readonly hasHeaders = false;
   readonly #socket: Socket;
   readonly #reader = new FrameReader({ min: FRAME_MIN, max: FRAME_MAX });
+  /** Behind what the reader has. */
+  readonly #backlog: Uint8Array[] = [];
+  #backlogBytes = 0;
   #stage = Buffer.allocUnsafeSlow(STAGE);
   #staged = 0;
   #reserved = 0;
@@ -35,12 +40,17 @@ export class StreamLink extends Link implements OpenNet {
   attach(events: NetEvents | undefined): void {
     this.events = events;
     if (events === undefined) this.#pause();
-    else if (this.#reader.peek() === undefined) this.#resume();
-    else queueMicrotask(() => this.events?.onReadable()); // left from before a reset
+    else if (this.peek() !== undefined) queueMicrotask(() => this.events?.onReadable()); // left from before a reset
   }
 
   peek(): Uint8Array | undefined {
-    const frame = this.#reader.peek();
+    let frame = this.#reader.peek();
+    for (let chunk: Uint8Array | undefined; frame === undefined; frame = this.#reader.peek()) {
+      chunk = this.#backlog.shift();
+      if (chunk === undefined) break;
+      this.#backlogBytes -= chunk.length;
+      this.#reader.push(chunk);
+    }
     if (frame === undefined && this.#isPaused && this.events !== undefined) this.#resume();
     return frame;
   }
@@ -76,9 +86,10 @@ export class StreamLink extends Link implements OpenNet {
   }
 
   #arrived(chunk: Uint8Array): void {
-    this.#reader.push(chunk);
-    if (this.#reader.peek() !== undefined) this.events?.onReadable();
-    if (this.#reader.peek() !== undefined) this.#pause();
+    this.#backlog.push(chunk);
+    this.#backlogBytes += chunk.length;
+    if (this.peek() !== undefined) this.events?.onReadable();
+    if (this.#backlogBytes > BACKLOG) this.#pause();
     if (this.#reader.isBroken) this.#gone(`its peer announced a frame longer than ${FRAME_MAX} bytes`);
   }
 
