@@ -1,5 +1,5 @@
 import type { SerialSpec } from '../config/spec.ts';
-import type { SerialBackend } from '../devices/legacy/uart.ts';
+import type { SerialBackend } from '../devices/legacy/backend.ts';
 import type { PortOutput } from '../devices/virtio-console/backend.ts';
 import type { ConsoleLink, OpenStreams } from './console-backend.ts';
 import { InputChannel, LogFile, OutputChannel } from './port-channels.ts';

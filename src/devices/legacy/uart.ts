@@ -1,4 +1,7 @@
 import type { AccessSize, BusDevice, IrqLine } from '../../bus/bus.ts';
+import type { SerialBackend } from './backend.ts';
+
+export type { SerialBackend } from './backend.ts';
 
 /** Ports and interrupts of the four PC serial ports. */
 export const COM_PORTS = [
@@ -45,14 +48,6 @@ const MSR_RI = 0x40;
 const MSR_DCD = 0x80;
 
 const FIFO_BYTES = 64;
-
-/** Where a serial port's bytes go, and how it asks for more. */
-export interface SerialBackend {
-  /** One byte the guest sent. @returns false: not now; the transmitter holds it and offers it again at `resume` */
-  write(byte: number): boolean;
-  /** There is room again after `receive` took less than it was given. */
-  onRoom?(): void;
-}
 
 export interface UartState {
   readonly version: 1;
