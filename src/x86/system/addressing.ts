@@ -1,4 +1,5 @@
 import type { Instruction } from '../decode/instruction.ts';
+import { operandBits, operandSpec } from '../decode/operands.ts';
 import { SEG } from '../state/layout.ts';
 import type { CpuState } from '../state/state.ts';
 import { ATTR, isProtected } from './segments.ts';
@@ -13,7 +14,7 @@ export function linearAddressOf(cpu: SystemCpu, insn: Instruction): bigint {
   if (insn.def.operands?.includes('M')) return offset; // LEA: no access, no segment
   const segment = insn.memory?.segment ?? (insn.segment >= 0 ? insn.segment : SEG.DS);
   if (insn.mode.bits === 64) return BigInt.asUintN(64, segment >= SEG.FS ? offset + state.segBase(segment) : offset);
-  checkSegment(state, segment, Number(offset));
+  checkSegment(state, segment, Number(offset), accessBytes(insn));
   return BigInt.asUintN(32, offset + state.segBase(segment));
 }
 
@@ -27,10 +28,20 @@ function effectiveAddressOf(state: CpuState, insn: Instruction): bigint {
   return BigInt.asUintN(insn.addressSize, sum);
 }
 
-/** Unusable segments and offsets beyond the limit; the width of the access is taken as one byte. */
-function checkSegment(state: CpuState, segment: number, offset: number): void {
+const MEMORY_OPERANDS = 'EWQMO';
+
+/** Bytes of the memory operand; one when the definition does not tell, as for structures. */
+function accessBytes({ def, operandSize }: Instruction): number {
+  const operand = def.operands?.find((text) => text.length > 1 && MEMORY_OPERANDS.includes(text[0]!));
+  return operand === undefined ? 1 : Math.max(operandBits(operandSpec(operand), operandSize) / 8, 1);
+}
+
+/** Unusable segments and offsets beyond the limit. With the largest limit, accesses wrap. */
+function checkSegment(state: CpuState, segment: number, offset: number, bytes: number): void {
   const attributes = state.attributes(segment);
   const usable = !isProtected(state) || (attributes & ATTR.P) !== 0;
-  if (usable && withinLimit({ limit: state.limit(segment), attributes }, offset, 1)) return;
+  const limit = state.limit(segment);
+  const width = limit === 0xffff_ffff ? 1 : bytes;
+  if (usable && withinLimit({ limit, attributes }, offset, width)) return;
   throw new GuestException(segment === SEG.SS ? VECTOR.SS : VECTOR.GP, 0);
 }
