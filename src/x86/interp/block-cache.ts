@@ -7,12 +7,11 @@ import { ENGINE, ENGINE_BYTES } from '../state/layout.ts';
 import { GuestException, VECTOR } from '../system/exception.ts';
 import type { BlockInstruction, BlockLayout } from './block-layout.ts';
 import { HANDLER } from './generate.ts';
-import { LINK_NONE, PROFILE, R, RECORD_BYTES } from './record.ts';
-import { ENDS, Templates } from './templates.ts';
+import { BLOCK_MAX, LINK_NONE, PROFILE, R, RECORD_BYTES } from './record.ts';
+import { ENDED } from './template-layout.ts';
+import type { Templates } from './templates.ts';
 import { needsPreparation, type Translator } from './translate.ts';
 
-/** Most instructions of a block: bounds how long the guest runs between two looks at its budget. */
-const BLOCK_MAX = 64;
 /** Bytes of the longest instruction. */
 const INSTRUCTION_MAX = 15;
 /** Room that a block may need: two records per instruction, the count of entries and the jump at its end. */
@@ -66,12 +65,12 @@ export class BlockCache {
   #threshold = 0;
   readonly #found: Block = { record: 0, linkable: true };
 
-  constructor(parts: { buffer: ArrayBufferLike; decoder: Decoder; translator: Translator; codePages: CodePages; ramBytes: number }) {
+  constructor(parts: { buffer: ArrayBufferLike; decoder: Decoder; translator: Translator; templates: Templates; codePages: CodePages; ramBytes: number }) {
     this.#view = new DataView(parts.buffer as ArrayBuffer);
     this.#bytes = new Uint8Array(parts.buffer as ArrayBuffer);
     this.#decoder = parts.decoder;
     this.#translator = parts.translator;
-    this.#templates = new Templates(parts.buffer, parts.decoder.tables);
+    this.#templates = parts.templates;
     this.#codePages = parts.codePages;
     this.#ramBytes = parts.ramBytes;
     this.#codePages.onInvalidate = (page) => this.#invalidate(page);
@@ -165,25 +164,21 @@ export class BlockCache {
     const limit = key < 0 ? 1 : BLOCK_MAX;
     if (key >= 0 && this.#threshold > 0 && mode.bits === 64)
       at = this.#translator.writeProfile(at, { pageOffset: offset, page, modeIndex: key % 64, count: this.#threshold });
-    const known = mode.bits === 64 && page * 4096 + 4096 <= this.#ramBytes;
+    const known = key >= 0 && mode.bits === 64 && page * 4096 + 4096 <= this.#ramBytes;
     while (open && count < limit && offset < 4096) {
-      count++;
       const quick = known && offset <= 4096 - INSTRUCTION_MAX;
       if (quick) {
-        const done = this.#templates.write(at, ENGINE_BYTES + page * 4096 + offset, mode.fpu, offset | (count << 24));
-        if (done !== 0) {
-          at += RECORD_BYTES;
-          offset += done & 15;
-          open = (done & ENDS) === 0;
-          continue;
-        }
+        const place = this.#templates.write(at, ENGINE_BYTES + page * 4096 + offset, mode.fpu, offset | ((count + 1) << 24));
+        const done = (place >>> 24) - 1 - count;
+        at += done * RECORD_BYTES;
+        count += done;
+        offset = place & 0xffff;
+        open = (place & ENDED) === 0;
+        if (!open || count === limit || offset > 4096 - INSTRUCTION_MAX) continue;
       }
       const insn = this.#decodeInPage(page, offset, mode);
-      if (insn === undefined) {
-        count--; // reaches into the next page
-        break;
-      }
-      const next = this.#translator.write(at, allowed(insn), offset, count);
+      if (insn === undefined) break; // reaches into the next page
+      const next = this.#translator.write(at, allowed(insn), offset, ++count);
       if (quick && next === at + RECORD_BYTES) this.#templates.learn(this.#view.getUint32(at + R.handler, true), allowed(insn));
       at = next;
       offset += insn.length;

@@ -23,6 +23,7 @@ import { interpreterModule } from './interpreter-module.ts';
 import { JumpCache } from './jump-cache.ts';
 import { codeMode, modeIndexOf } from './mode.ts';
 import { EXIT, R } from './record.ts';
+import { Templates, type WriteRecords } from './templates.ts';
 import { Translator } from './translate.ts';
 
 /** Why run() returned. */
@@ -96,13 +97,15 @@ export class Cpu implements SystemCpu, CodePlace {
     const { module, handlers } = interpreterModule();
     this.#translator = new Translator(this.#view, handlers, DEFINITIONS);
     const decoder = new Decoder(tables());
-    this.#blocks = new BlockCache({ buffer, decoder, translator: this.#translator, codePages: this.mmu.codePages, ramBytes: options.ramBytes });
+    const instance = new WebAssembly.Instance(module, { h: this.#imports(options.memory) });
+    this.#run = instance.exports['run'] as (record: number) => number;
+    const templates = new Templates(buffer, decoder.tables, instance.exports['writeRecords'] as WriteRecords);
+    const { codePages } = this.mmu;
+    this.#blocks = new BlockCache({ buffer, decoder, translator: this.#translator, templates, codePages, ramBytes: options.ramBytes });
     this.#blocks.onReset = () => this.#reset();
     this.#blocks.onStale = () => this.#jumps.dropStale();
     this.mmu.onFlush = (supervisor) => this.#jumps.clear(supervisor);
     this.mmu.onFlushPage = (low, high) => this.#jumps.flushPage(low, high);
-    const instance = new WebAssembly.Instance(module, { h: this.#imports(options.memory) });
-    this.#run = instance.exports['run'] as (record: number) => number;
     const { tier = 'interp', precise = true, memory } = options;
     if (tier !== 'interp') this.jit = new Jit({ memory, interpreter: instance.exports, blocks: this.#blocks, precise, immediate: tier === 'jit' });
     this.#mode = codeMode(0);

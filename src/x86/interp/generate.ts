@@ -8,6 +8,7 @@ import { JUMP_HASH, JUMP_SHIFT, S } from '../state/layout.ts';
 import { HOT_FORMS } from './hot-forms.ts';
 import { InterpEmitter, type Runtime } from './interp-emitter.ts';
 import { EXIT, PROFILE, R, RECORD_BYTES } from './record.ts';
+import { writeRecordBody, writeRecordsBody } from './template-code.ts';
 import { walkUserBody } from './walk-user.ts';
 import { packVariant, type Variant, variantsOf } from './variants.ts';
 
@@ -74,6 +75,8 @@ export function generateInterpreter(definitions: readonly Definition[], helpers:
   run.get(0).get(0).load('i32_load', R.handler).callIndirect(handlerType);
   module.export('run', module.function([I32], [I32], run));
   exportForCompiledCode(module, runtime, { walkUser, probeLoad: imported['probeLoad']!, probeStore: imported['probeStore']! });
+  const writeRecord = module.function([I32, I32, I32, I32], [I32], writeRecordBody());
+  module.export('writeRecords', module.function([I32, I32, I32, I32], [I32], writeRecordsBody(writeRecord)));
   module.custom(HANDLERS_SECTION, new Uint8Array(Uint32Array.from(handlers).buffer));
   return module.build();
 }

@@ -3,6 +3,8 @@
  * ends by calling the handler of the next (a WebAssembly tail call).
  */
 export const RECORD_BYTES = 32;
+/** Most instructions of a block: bounds how long the guest runs between two looks at its budget. */
+export const BLOCK_MAX = 64;
 export const R = {
   handler: 0, // u32: index in the interpreter's function table
   pageOffset: 4, // u16: offset of the instruction in its linear page

@@ -4,14 +4,17 @@ import { Decoder } from '../decode/decode.ts';
 import type { Instruction } from '../decode/instruction.ts';
 import { OpcodeTables } from '../decode/tables.ts';
 import { DEFINITIONS } from '../isa/index.ts';
+import { ENGINE, ENGINE_BYTES } from '../state/layout.ts';
+import { IMPORTS } from './generate.ts';
 import { interpreterModule } from './interpreter-module.ts';
 import { codeMode } from './mode.ts';
-import { R, RECORD_BYTES } from './record.ts';
-import { ENDS, Templates } from './templates.ts';
+import { BLOCK_MAX, R, RECORD_BYTES } from './record.ts';
+import { ENDED } from './template-layout.ts';
+import { Templates, type WriteRecords } from './templates.ts';
 import { needsPreparation, Translator } from './translate.ts';
 
-const CODE = 0x1000;
-const RECORD = 0x2000;
+const CODE = ENGINE_BYTES + 0x1000;
+const RECORD: number = ENGINE.records;
 const MODE = codeMode(2);
 /** Prefixes, then any opcode: what a template must tell apart. */
 const PREFIXES = [0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x64, 0x65, 0x2e, 0x40, 0x41, 0x42, 0x44, 0x48, 0x49, 0x4c, 0x4f];
@@ -25,15 +28,18 @@ function random(seed: number): () => number {
 }
 
 function rig() {
-  const buffer = new ArrayBuffer(0x4000);
-  const view = new DataView(buffer);
+  const memory = new WebAssembly.Memory({ initial: ENGINE_BYTES / 65536 + 1, maximum: ENGINE_BYTES / 65536 + 1, shared: true });
+  const view = new DataView(memory.buffer as unknown as ArrayBuffer);
   const tables = new OpcodeTables(DEFINITIONS);
+  const { module, handlers } = interpreterModule();
+  const nothing = Object.fromEntries(IMPORTS.map((name) => [name, () => 0]));
+  const { exports } = new WebAssembly.Instance(module, { h: { memory, ...nothing } });
   return {
-    bytes: new Uint8Array(buffer),
+    bytes: new Uint8Array(memory.buffer),
     view,
     decoder: new Decoder(tables),
-    translator: new Translator(view, interpreterModule().handlers, DEFINITIONS),
-    templates: new Templates(buffer, tables),
+    translator: new Translator(view, handlers, DEFINITIONS),
+    templates: new Templates(memory.buffer, tables, exports['writeRecords'] as WriteRecords),
   };
 }
 
@@ -70,11 +76,12 @@ test('a record made from a template is the one that the decoder and the translat
     while (at < CODE + 20) bytes[at++] = next() < 0.2 ? 0 : byte();
     const offset = Math.floor(next() * 4080);
     bytes.fill(0, RECORD, RECORD + 2 * RECORD_BYTES);
-    const done = templates.write(RECORD, CODE, MODE.fpu, offset | (5 << 24));
+    // The last place of a block: what follows is not looked at.
+    const done = templates.write(RECORD, CODE, MODE.fpu, offset | (BLOCK_MAX << 24));
     const insn = decoder.decode(bytes.subarray(CODE, CODE + 15), MODE)!;
-    const found = done === 0 ? undefined : fields(view, insn);
+    const found = done >>> 24 === BLOCK_MAX ? undefined : fields(view, insn);
     bytes.fill(0, RECORD, RECORD + 2 * RECORD_BYTES);
-    translator.write(RECORD, insn, offset, 5);
+    translator.write(RECORD, insn, offset, BLOCK_MAX);
     if (found === undefined) {
       if (!needsPreparation(insn, offset)) templates.learn(view.getUint32(RECORD + R.handler, true), insn);
       continue;
@@ -82,7 +89,7 @@ test('a record made from a template is the one that the decoder and the translat
     compared++;
     const text = `${insn.def.name}: ${Buffer.from(bytes.subarray(CODE, CODE + 15)).toString('hex')}`;
     assert.deepEqual(found, fields(view, insn), text);
-    assert.equal(done, insn.length | (insn.def.ends === true ? ENDS : 0), text);
+    assert.equal(done & 0xff_ffff, (offset + insn.length) | (insn.def.ends === true ? ENDED : 0), text);
   }
   assert.ok(compared > 100_000, `${compared} records compared`);
 });
@@ -90,14 +97,34 @@ test('a record made from a template is the one that the decoder and the translat
 test('an instruction longer than 15 bytes has no template', () => {
   const { bytes, translator, decoder, view, templates } = rig();
   const add = [0x81, 0x84, 0x24, 1, 2, 3, 4, 5, 6, 7, 8]; // add dword [rsp + disp32], imm32
-  bytes.set(add, CODE);
-  assert.equal(templates.write(RECORD, CODE, 0, 1 << 24), 0);
+  const length = (code: readonly number[]): number => {
+    bytes.set(code, CODE);
+    return templates.write(RECORD, CODE, 0, BLOCK_MAX << 24) & 0xffff;
+  };
+  assert.equal(length(add), 0);
   const insn = decoder.decode(bytes.subarray(CODE, CODE + 15), MODE)!;
   translator.write(RECORD, insn, 0, 1);
   templates.learn(view.getUint32(RECORD + R.handler, true), insn);
-  assert.equal(templates.write(RECORD, CODE, 0, 1 << 24), add.length);
-  bytes.set([0x2e, 0x2e, 0x2e, 0x2e, ...add], CODE);
-  assert.equal(templates.write(RECORD, CODE, 0, 1 << 24), 15);
-  bytes.set([0x2e, 0x2e, 0x2e, 0x2e, 0x2e, ...add], CODE);
-  assert.equal(templates.write(RECORD, CODE, 0, 1 << 24), 0);
+  assert.equal(length(add), add.length);
+  assert.equal(length([0x2e, 0x2e, 0x2e, 0x2e, ...add]), 15);
+  assert.equal(length([0x2e, 0x2e, 0x2e, 0x2e, 0x2e, ...add]), 0);
+});
+
+test('a run of records ends at an unknown instruction, with its block, or before the end of the page', () => {
+  const { bytes, translator, decoder, view, templates } = rig();
+  const inc = [0x48, 0xff, 0xc0];
+  const jump = [0xeb, 0x10];
+  for (const code of [inc, jump]) {
+    bytes.set(code, CODE);
+    templates.write(RECORD, CODE, 0, 1 << 24);
+    const insn = decoder.decode(bytes.subarray(CODE, CODE + 15), MODE)!;
+    translator.write(RECORD, insn, 0, 1);
+    templates.learn(view.getUint32(RECORD + R.handler, true), insn);
+  }
+  bytes.set([...inc, ...inc, ...jump], CODE);
+  assert.equal(templates.write(RECORD, CODE, 0, 0x100 | (1 << 24)), 0x108 | ENDED | (4 << 24));
+  bytes.set([...inc, 0xf4], CODE);
+  assert.equal(templates.write(RECORD, CODE, 0, 0x100 | (1 << 24)), 0x103 | (2 << 24));
+  bytes.set([...inc, ...inc, ...inc], CODE);
+  assert.equal(templates.write(RECORD, CODE, 0, 4079 | (1 << 24)), 4082 | (2 << 24));
 });

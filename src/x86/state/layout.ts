@@ -121,6 +121,8 @@ export const ENGINE = {
   state: 0x0000,
   tlb: 0x1_0000,
   jumpCache: 0x1_0000 + (TLB_VIEWS + 1) * 2 * TLB_TABLE,
+  /** Templates of records, see interp/template-layout.ts. */
+  templates: 0x19_0000,
   records: 0x20_0000,
   recordsEnd: 0x400_0000,
 } as const;
