@@ -84,7 +84,7 @@ export class DatagramPeer {
   }
 }
 
-/** @spec RFC 826, 791, 792, 768, 2131 */
+/** The other end of the link: ARP, IPv4, ICMP, UDP and DHCP (RFC 826, 791, 792, 768, 2131). */
 function answerTo(frame: Buffer): Buffer | undefined {
   const type = frame.readUInt16BE(12);
   if (type === 0x0806) return answerArp(frame);
