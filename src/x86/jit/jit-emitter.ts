@@ -1,12 +1,12 @@
 import type { Code } from '../../wasm/code.ts';
-import { I32, I64, type Op, V128, type ValType } from '../../wasm/opcodes.ts';
+import { I32, I64, type LaneOp, type Op, type SimdOp, V128, type ValType } from '../../wasm/opcodes.ts';
 import { type Condition, CONDITIONS, Emitter, type Operand, type Value } from '../ir/emitter.ts';
 import { constant64, expression, localValue } from '../ir/value.ts';
 import { S, SEG, TLB_ENTRIES, TLB_WRITE } from '../state/layout.ts';
 import type { AddressGroup, Affine } from './address-groups.ts';
 import { type Effects, noEffects } from './effects.ts';
 import { CANONICAL, CONDITION_READS, FLAGS, type FlagRecipe, type FlagSource, type FlagState, partsOf, type Producer } from './flag-state.ts';
-import { affineOf, type JitValue, knownOperation, RegisterValue, stableLocal, widthOf } from './jit-value.ts';
+import { affineOf, type JitValue, knownOperation, laneOf, RegisterValue, stableLocal, widthOf } from './jit-value.ts';
 import { flagKind } from './store-flags.ts';
 
 /** Functions that compiled code calls; indices in the module being built. */
@@ -123,6 +123,21 @@ export class JitEmitter extends Emitter {
 
   override sext(value: Value, bits: number): Value {
     return widthOf(value) < bits ? value : super.sext(value, bits);
+  }
+
+  override lane(name: LaneOp, index: number, ...args: Value[]): Value {
+    const value = super.lane(name, index, ...args);
+    const bits = index > 0 ? 0 : name === 'i64x2_extract_lane' ? 64 : name === 'i32x4_extract_lane' ? 32 : 0;
+    return bits === 0 ? value : ({ ...value, lane: { vector: args[0]!, bits } } as JitValue);
+  }
+
+  /** What came from a vector and goes into all lanes of another does not pass through a general register. */
+  override simd(name: SimdOp, ...args: Value[]): Value {
+    const bits = name === 'i64x2_splat' ? 64 : name === 'i32x4_splat' ? 32 : 0;
+    const lane = bits === 0 ? undefined : laneOf(args[0]!);
+    if (lane?.bits !== bits) return super.simd(name, ...args);
+    const bytes = Array.from({ length: 16 }, (_, i) => i % (bits / 8));
+    return this.shuffle(bytes, lane.vector, lane.vector);
   }
 
   override select(condition: Value, then: Value, otherwise: Value): Value {
@@ -374,7 +389,10 @@ export class JitEmitter extends Emitter {
   }
 
   xmmOperand(index: number, bits: number): Operand {
-    const read = (): Value => (bits === 128 ? this.xmm(index) : this.let(this.#lowLane(this.xmm(index), bits)));
+    const read = (): Value => {
+      const vector = this.xmm(index);
+      return bits === 128 ? vector : ({ ...this.let(this.#lowLane(vector, bits)), lane: { vector, bits } } as JitValue);
+    };
     const write = (value: Value): void => this.setXmm(index, bits === 128 ? value : this.#withLowLane(this.xmm(index), bits, value));
     return this.#registerOperand('xmm', bits, S.xmm + index * 32, read, write);
   }
@@ -386,6 +404,11 @@ export class JitEmitter extends Emitter {
   }
 
   #withLowLane(vector: Value, bits: number, value: Value): Value {
+    const known = laneOf(value);
+    if (known?.bits === bits) {
+      const bytes = Array.from({ length: 16 }, (_, i) => (i < bits / 8 ? 16 + i : i));
+      return this.shuffle(bytes, vector, known.vector);
+    }
     if (bits === 64) return this.lane('i64x2_replace_lane', 0, vector, value);
     const lane = bits === 32 ? 'i32x4_replace_lane' : bits === 16 ? 'i16x8_replace_lane' : 'i8x16_replace_lane';
     return this.lane(lane, 0, vector, this.op('i32_wrap_i64', value));

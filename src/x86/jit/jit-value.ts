@@ -11,10 +11,17 @@ export interface JitValue extends Value {
   readonly stable?: boolean;
   /** The local that it is read from. */
   readonly local?: number;
+  /** It is the lowest lane of a vector, of so many bits. */
+  readonly lane?: Lane;
   /** The same as a sum. */
   readonly affine?: Affine | undefined;
   /** It is the low bits of a register. */
   readonly part?: { readonly whole: RegisterValue; readonly bits: number };
+}
+
+export interface Lane {
+  readonly vector: Value;
+  readonly bits: number;
 }
 
 /** A guest register as it was when it was read: the register's own local until the register is written. */
@@ -70,6 +77,15 @@ class OperationValue implements JitValue {
     for (const arg of this.args) arg.push(code);
     code.op(this.name);
   }
+}
+
+/** The lane that a value is, zero-extended or as its low half. */
+export function laneOf(value: Value): Lane | undefined {
+  if (value instanceof OperationValue && (value.name === 'i32_wrap_i64' || value.name === 'i64_extend_i32_u')) {
+    const lane = laneOf(value.args[0]!);
+    return lane?.bits === 32 ? lane : undefined;
+  }
+  return (value as JitValue).lane;
 }
 
 /** A value as a sum, if it is one. */
