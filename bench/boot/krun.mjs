@@ -26,5 +26,14 @@ const { reason } = await vcpu.run(guestIo(ports, new Bus()));
 const { user, system } = process.cpuUsage(started);
 const instructions = Number(vcpu.cpu.state.get64(S.retired));
 const compiled = vcpu.cpu.jit?.statistics;
+const profile = vcpu.cpu.profile();
+if (profile !== undefined) {
+  const { places, ...counts } = profile;
+  console.error(JSON.stringify(counts, null, 1));
+  for (const { rip, user, compiled, milliseconds } of places.slice(0, 3000))
+    console.error(
+      `${milliseconds.toFixed(1).padStart(9)} ms ${compiled ? 'compiled' : 'interp  '} ${user ? 'user  ' : 'kernel'} ${rip.toString(16)}`,
+    );
+}
 console.log(JSON.stringify({ reason, compiled, instructions, runCpuSeconds: (user + system) / 1e6 }));
 process.exit(reason === 'shutdown' ? 0 : 1);

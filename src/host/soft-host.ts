@@ -27,6 +27,7 @@ export const softHost: SoftHost = {
   },
   interpreter: keptInterpreter,
   // For tests and measurements.
+  profiled: process.env['KRUN_SOFT_PROFILE'] !== undefined,
   tier: TIERS.find((tier) => tier === process.env['KRUN_SOFT_TIER']),
   precise: process.env['KRUN_SOFT_PRECISE'] === '1',
 };

@@ -12,6 +12,8 @@ export interface SoftHost {
   /** The interpreter as the build kept it; undefined: it is generated. */
   interpreter?(): Uint8Array<ArrayBuffer> | undefined;
   /** How the CPU runs code: see CpuOptions. Default interp. */
+  /** Whether CPUs count what happens: see Cpu.profile. */
+  readonly profiled?: boolean | undefined;
   readonly tier?: 'interp' | 'jit' | 'mixed' | undefined;
   /** Compiled code raises every flag of MXCSR; see docs/quirks.md. Default false. */
   readonly precise?: boolean | undefined;

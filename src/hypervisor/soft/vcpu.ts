@@ -68,6 +68,7 @@ export class SoftVcpu implements Vcpu {
       model: cpuModel({ tscHz: TSC_KHZ * 1000 }),
       tier: host.tier ?? 'interp',
       precise: host.precise ?? false,
+      profiled: host.profiled === true,
     });
     if (this.cpu.jit !== undefined) this.cpu.jit.clock = () => host.clock.nowNs() / 1e6;
     this.#lapic.signals = {
@@ -137,6 +138,7 @@ export class SoftVcpu implements Vcpu {
     const controller = this.#controller;
     let now = this.#host.clock.nowNs();
     const end = now + TURN_NS;
+    const profiled = this.#host.profiled === true;
     for (;;) {
       if (now >= controller.nextDeadlineNs()) controller.tick(now);
       if (this.#nmi && cpu.takesNmi && !this.#takeNmi()) return 'shutdown';
@@ -146,6 +148,7 @@ export class SoftVcpu implements Vcpu {
       const from = now;
       now = this.#host.clock.nowNs();
       this.#fitSlice(now - from);
+      if (profiled) cpu.profileSlice((now - from) / 1e6);
       if (why === 'shutdown') return 'shutdown';
       if (this.#stopped) return 'busy';
       const woken = (this.#lapic.deliverable && cpu.interruptible) || (this.#nmi && cpu.takesNmi);

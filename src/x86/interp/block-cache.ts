@@ -111,6 +111,16 @@ export class BlockCache {
     }
   }
 
+  /** First record of a block that `find` has made. */
+  recordAt(page: number, offset: number, modeIndex: number): number | undefined {
+    return this.#pages.get(page)?.entries.get(offset * 64 + modeIndex);
+  }
+
+  /** Offsets and first records of the blocks of a page. */
+  *blocksOf(page: number, modeIndex: number): Generator<readonly [offset: number, record: number]> {
+    for (const [key, record] of this.#pages.get(page)?.entries ?? []) if (key % 64 === modeIndex) yield [(key - modeIndex) / 64, record];
+  }
+
   *#counting(): Generator<readonly [key: number, record: number]> {
     for (const { entries } of this.#pages.values()) yield* entries;
   }

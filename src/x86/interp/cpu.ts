@@ -22,6 +22,7 @@ import { runHelper } from './helpers.ts';
 import { interpreterModule } from './interpreter-module.ts';
 import { JumpCache } from './jump-cache.ts';
 import { codeMode, modeIndexOf } from './mode.ts';
+import { CpuProfile, LEAVES, type ProfileReport } from './profile.ts';
 import { EXIT, R } from './record.ts';
 import { Templates, type WriteRecords } from './templates.ts';
 import { Translator } from './translate.ts';
@@ -38,6 +39,8 @@ export interface CpuOptions {
   readonly tier?: 'interp' | 'jit' | 'mixed';
   /** false: compiled code need not raise PE and DE in MXCSR; true by default. */
   readonly precise?: boolean;
+  /** Counts what happens, for profile(). */
+  readonly profiled?: boolean;
 }
 
 /** One CPU as plain data. */
@@ -60,6 +63,9 @@ export class Cpu implements SystemCpu, CodePlace {
   readonly jit: Jit | undefined;
 
   readonly #run: (record: number) => number;
+  readonly #profile: CpuProfile | undefined;
+  /** What the generated code returned last. */
+  #lastExit = 0;
   readonly #view: DataView;
   readonly #jumps: JumpCache;
   readonly #i32: Int32Array;
@@ -106,8 +112,11 @@ export class Cpu implements SystemCpu, CodePlace {
     this.#blocks.onStale = () => this.#jumps.dropStale();
     this.mmu.onFlush = (supervisor) => this.#jumps.clear(supervisor);
     this.mmu.onFlushPage = (low, high) => this.#jumps.flushPage(low, high);
-    const { tier = 'interp', precise = true, memory } = options;
-    if (tier !== 'interp') this.jit = new Jit({ memory, interpreter: instance.exports, blocks: this.#blocks, precise, immediate: tier === 'jit' });
+    const { tier = 'interp', precise = true, profiled = false, memory } = options;
+    this.#profile = profiled ? new CpuProfile() : undefined;
+    const immediate = tier === 'jit';
+    if (tier !== 'interp')
+      this.jit = new Jit({ memory, interpreter: instance.exports, blocks: this.#blocks, translate: this.#translateCode, precise, immediate, profiled });
     this.#mode = codeMode(0);
     this.modeChanged();
   }
@@ -268,6 +277,8 @@ export class Cpu implements SystemCpu, CodePlace {
       if (record === 0) return 'shutdown';
       const exit = this.#run(record);
       if (this.#failure !== undefined) throw this.#takeFailure();
+      this.#lastExit = exit;
+      this.#profile?.exit(EXIT_NAMES[exit] ?? '');
       switch (exit) {
         case EXIT.lookup:
           this.#fromLinearRip();
@@ -340,6 +351,19 @@ export class Cpu implements SystemCpu, CodePlace {
     return insn.def.stack === true && !isNonCanonical(this.address(insn));
   }
 
+  // --- Profiling ----------------------------------------------------------------------------------------------------
+
+  /** The slice that has just ended took this long. */
+  profileSlice(milliseconds: number): void {
+    const compiled = this.#lastExit === EXIT.budget && this.jit?.isCompiled(this.#get32(S.pc)) === true;
+    this.#profile?.slice(this.state.rip, this.#get32(S.cpl) === 3, compiled, milliseconds);
+  }
+
+  /** What was counted, if this CPU is profiled. */
+  profile(): ProfileReport | undefined {
+    return this.#profile?.report(this.#i32.subarray(S.counters >> 2, (S.counters >> 2) + LEAVES.length));
+  }
+
   // --- Snapshots ----------------------------------------------------------------------------------------------------
 
   /** Everything that a guest can tell, as plain data; between two calls of run(). What is translated is not part of it. */
@@ -401,6 +425,13 @@ export class Cpu implements SystemCpu, CodePlace {
     if (physical < 0) throw this.mmu.raise();
     this.physical = physical;
   }
+
+  /** For compiled code that spans pages: a flush of one of them has to reach it. */
+  readonly #translateCode = (low: number, high: number, user: boolean): number => {
+    if (user !== (this.#get32(S.cpl) === 3)) return this.mmu.walker.walk(low, high, user ? ACCESS.fetch | ACCESS.user : ACCESS.fetch);
+    this.#jumps.fetched(low, high);
+    return this.mmu.translateFetch(low, high);
+  };
 
   /** CodePlace: the page after the one at hand. */
   nextPage(): number {
@@ -486,6 +517,7 @@ export class Cpu implements SystemCpu, CodePlace {
     const insn = this.#translator.instructions.get(record)!;
     const next = this.#startOf(insn);
     const flags = this.#get32(S.flags);
+    this.#profile?.instruction(insn.def.name);
     try {
       insn.def.system!(this, insn);
     } catch (error) {
@@ -590,6 +622,8 @@ export class Cpu implements SystemCpu, CodePlace {
     this.#i32[offset >> 2] = value;
   }
 }
+
+const EXIT_NAMES = Object.keys(EXIT);
 
 function halves(value: bigint): [number, number] {
   return [Number(BigInt.asIntN(32, value)), Number(BigInt.asIntN(32, value >> 32n))];

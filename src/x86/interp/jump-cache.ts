@@ -11,6 +11,8 @@ const EMPTY_HIGH = Number(JUMP_EMPTY >> 32n);
 /** What was put into the table of one privilege since it was last empty. */
 interface Filled {
   readonly base: number;
+  /** State offset of the count of changes. */
+  readonly epoch: number;
   readonly entries: Int32Array;
   count: number;
   /** Linear pages, as page numbers of 36 bits. */
@@ -29,22 +31,31 @@ export class JumpCache {
     this.#state = state;
     this.#words = new BigUint64Array(buffer as ArrayBuffer);
     this.#i32 = new Int32Array(buffer as ArrayBuffer);
-    this.#supervisor = { base: ENGINE.jumpCache, entries: new Int32Array(LIST_MAX), count: LIST_MAX, pages: new Set() };
-    this.#user = { base: ENGINE.jumpCache + JUMP_TABLE, entries: new Int32Array(LIST_MAX), count: LIST_MAX, pages: new Set() };
+    this.#supervisor = { base: ENGINE.jumpCache, epoch: S.codeEpoch, entries: new Int32Array(LIST_MAX), count: LIST_MAX, pages: new Set() };
+    this.#user = { base: ENGINE.jumpCache + JUMP_TABLE, epoch: S.codeEpoch + 4, entries: new Int32Array(LIST_MAX), count: LIST_MAX, pages: new Set() };
     this.clear(true);
   }
 
   /** RIP, in halves, runs this block at the privilege of the moment. */
   insert(low: number, high: number, block: Block): void {
-    const base = this.#state.get32(S.jumpCache);
-    const filled = base === this.#user.base ? this.#user : this.#supervisor;
-    const entry = base + ((Math.imul(low, JUMP_HASH) >>> JUMP_SHIFT) << 4);
+    const filled = this.#filled();
+    const entry = filled.base + ((Math.imul(low, JUMP_HASH) >>> JUMP_SHIFT) << 4);
     this.#i32[entry >> 2] = low;
     this.#i32[(entry >> 2) + 1] = high;
     this.#i32[(entry >> 2) + 2] = block.record;
     this.#i32[(entry >> 2) + 3] = block.linkable ? 1 : 0;
     if (filled.count < LIST_MAX) filled.entries[filled.count++] = entry;
     filled.pages.add(pageNumber(low, high));
+  }
+
+  /** Code of a page runs that was not looked up here. */
+  fetched(low: number, high: number): void {
+    this.#filled().pages.add(pageNumber(low, high));
+  }
+
+  /** The table of the privilege of the moment. */
+  #filled(): Filled {
+    return this.#state.get32(S.jumpCache) === this.#user.base ? this.#user : this.#supervisor;
   }
 
   /** Forgets user code, or all code. */
@@ -80,6 +91,7 @@ export class JumpCache {
   }
 
   #empty(filled: Filled): void {
+    this.#state.set32(filled.epoch, this.#state.get32(filled.epoch) + 1);
     if (filled.count < LIST_MAX) {
       for (let i = 0; i < filled.count; i++) this.#words[filled.entries[i]! >> 3] = JUMP_EMPTY;
     } else {

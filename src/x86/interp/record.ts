@@ -27,6 +27,7 @@ export const R = {
 export const PROFILE = {
   entry: 8, // u16: number of the entry in the compiled function
   mode: 10, // u16: mode index of the block
+  delta: 12, // i32: distance of its page from the base page of the compiled function
   page: 20, // u32: physical page number
   left: 24, // i32: entries until the block is hot
 } as const;

@@ -39,7 +39,7 @@ export class BlockAnalyser {
     this.#emitter.beginAddresses(new Map());
     for (const instruction of layout.instructions) {
       const one = this.#effectsOf(instruction);
-      if (one === undefined) return { layout, effects, end: { kind: 'leave', at: effects.length } };
+      if (one === undefined) return { layout, effects, end: { kind: 'leave', at: effects.length, next: nextOf(layout) } };
       effects.push(one);
     }
     return { layout, effects, end: endOf(layout, effects) };
@@ -58,6 +58,14 @@ export class BlockAnalyser {
   }
 }
 
+/** Where a block goes that the interpreter ends. */
+function nextOf(layout: BlockLayout): number[] {
+  const { insn } = layout.instructions[layout.instructions.length - 1]!;
+  const isRelative = insn.def.operands?.some((operand) => operand.startsWith('J')) === true;
+  if (layout.open || !isRelative) return [layout.end];
+  return [layout.end + Number(insn.immediate), layout.end];
+}
+
 function endOf(layout: BlockLayout, effects: readonly Effects[]): BlockEnd {
   const last = layout.instructions[layout.instructions.length - 1]!;
   const terminator = effects[effects.length - 1]!.terminator;
@@ -65,7 +73,5 @@ function endOf(layout: BlockLayout, effects: readonly Effects[]): BlockEnd {
   if (layout.open || terminator === undefined) return { kind: 'jump', target: layout.end, isCall: false };
   const target = layout.end + Number(last.insn.immediate);
   if (terminator.kind === 'branch') return { kind: 'branch', taken: target, notTaken: layout.end };
-  return terminator.kind === 'jump'
-    ? { kind: 'jump', target, isCall }
-    : { kind: 'indirect', isCall: terminator.how === 'call', isNear: NEAR.has(last.insn.def.name), isJump: terminator.how === 'jump' };
+  return terminator.kind === 'jump' ? { kind: 'jump', target, isCall } : { kind: 'indirect', how: terminator.how, isNear: NEAR.has(last.insn.def.name) };
 }

@@ -1,5 +1,6 @@
 import { Code, type Label } from '../../wasm/code.ts';
 import { I32, I64, V128 } from '../../wasm/opcodes.ts';
+import { LEAVES, type Leave } from '../interp/profile.ts';
 import { PROFILE, R, RECORD_BYTES } from '../interp/record.ts';
 import { ENGINE, JUMP_HASH, JUMP_SHIFT, JUMP_TABLE, S, TLB_TABLE, TLB_VIEW } from '../state/layout.ts';
 import { type FlagRecipe, FLAGS, type FlagSource } from './flag-state.ts';
@@ -8,7 +9,7 @@ import { buildControlGraph, type ControlGraph } from './control-graph.ts';
 import { type FlagLiveness, flagLiveness, type Live } from './flag-liveness.ts';
 import { JitEmitter, type JitRuntime, type StateLocals } from './jit-emitter.ts';
 import { lower } from './lower.ts';
-import type { BlockEnd, RegionBlock } from './region-block.ts';
+import type { Region, RegionBlock, RegionNode } from './region-block.ts';
 
 /** Functions of the interpreter that a region leaves to; indices in the module being built. All are tail-called. */
 export interface RegionExits extends JitRuntime {
@@ -21,18 +22,27 @@ export interface RegionExits extends JitRuntime {
   readonly followNotTaken: number;
   /** (linear RIP) */
   readonly jumpIndirect: number;
+  /** (number of the function, linear base page): whether its pages are mapped as they were when it was compiled. Called. */
+  readonly verify: number;
 }
 
 /** A region's function and the records through which it is entered, in the order of their numbers. */
 export interface CompiledRegion {
   readonly code: Code;
-  readonly entries: readonly number[];
+  readonly entries: readonly { readonly record: number; readonly delta: number }[];
 }
 
 /** What a region is compiled for. */
-export interface RegionOptions {
-  /** Address of the TLB table. */
+export interface RegionPlace {
+  /** Address of the TLB tables in use. */
   readonly tlb: number;
+  /** The function's place in the table. */
+  readonly slot: number;
+  /** Number of the function among all. */
+  readonly number: number;
+  /** Address of its guard: see ENGINE.guards. */
+  readonly guard: number;
+  readonly profiled: boolean;
   /** Every flag of MXCSR is raised. */
   readonly precise: boolean;
 }
@@ -59,7 +69,6 @@ export class RegionCompiler {
   readonly #exits: RegionExits;
   readonly #graph: ControlGraph;
   readonly #liveness: FlagLiveness;
-  readonly #index = new Map<number, number>();
   readonly #locals: StateLocals;
   readonly #emitter: JitEmitter;
   readonly #entry: number;
@@ -70,11 +79,18 @@ export class RegionCompiler {
   readonly #loops = new Map<number, Label>();
   readonly #ends = new Map<number, Label>();
   readonly #tlb: number;
-  /** Some block jumps to an address that may be an entry of this region. */
-  readonly #indirect: boolean;
-  /** Handler of the region's entries: this function's place in the table. */
-  readonly #self: number;
+  readonly #profiled: boolean;
+  readonly #region: Region;
+  /** Blocks lie in several pages. */
+  readonly #spans: boolean;
+  readonly #guard: number;
+  readonly #number: number;
+  /** Where a return or a computed jump goes. */
   readonly #target: number;
+  /** Distance of the page where control leaves from the base page. */
+  readonly #away: number;
+  readonly #slot: number;
+  readonly #isUser: boolean;
   #bailFlags: Label | undefined;
   #bail: Label | undefined;
   /** Ways to tell flags from registers, by what they are. */
@@ -82,27 +98,33 @@ export class RegionCompiler {
   /** The instruction being emitted. */
   #record = 0;
   #count = 0;
+  #delta = 0;
 
-  /** @param wanted indices of blocks that are entered from outside */
-  constructor(blocks: readonly RegionBlock[], wanted: readonly number[], exits: RegionExits, { tlb, precise }: RegionOptions) {
+  constructor(region: Region, exits: RegionExits, place: RegionPlace) {
+    this.#profiled = place.profiled;
+    this.#region = region;
+    const blocks = region.nodes.map((node) => node.block);
     this.#blocks = blocks;
     this.#exits = exits;
-    this.#tlb = tlb;
-    blocks.forEach((block, i) => void this.#index.set(block.layout.offset, i));
-    const successors = blocks.map((block) => this.#successorsOf(block.end));
-    this.#graph = buildControlGraph(successors, wanted);
-    // Where the budget is checked control may leave as well.
-    const stops = blocks.map((_, i) => successors[i]!.some((to) => this.#isChecked(i, to)));
-    const leaves = blocks.map((block) => this.#leaves(block.end));
+    this.#tlb = place.tlb;
+    this.#guard = place.guard;
+    this.#number = place.number;
+    this.#spans = region.nodes.some((node) => node.delta !== 0);
+    this.#slot = place.slot;
+    this.#isUser = place.tlb === ENGINE.tlb + TLB_VIEW.user * 2 * TLB_TABLE;
+    const successors = region.nodes.map((node) => this.#successorsOf(node));
+    this.#graph = buildControlGraph(successors, region.entries);
+    // Where the budget is checked control may leave as well, and where a return goes elsewhere than to its call.
+    const stops = region.nodes.map((node, i) => this.#guesses(node) || successors[i]!.some((to) => this.#isChecked(i, to)));
+    const leaves = region.nodes.map((node) => !this.#guesses(node) && leavesRegion(node));
     this.#liveness = flagLiveness(blocks, successors, leaves, stops);
     [this.#used, this.#written] = totals(blocks);
-    this.#indirect = blocks.some((block) => block.end.kind === 'indirect' && block.end.isNear);
     this.#dirtyIn = this.#dirtySets(successors);
     const code = this.#code;
     this.#entry = code.local(I32);
     this.#pc = code.local(I32);
-    this.#self = code.local(I32);
     this.#target = code.local(I64);
+    this.#away = code.local(I64);
     this.#locals = {
       gpr: REGISTERS.map((i) => (this.#used.gpr & (1 << i) ? code.local(I64) : -1 - i)),
       xmm: REGISTERS.map((i) => (this.#used.xmm & (1 << i) ? code.local(V128) : -1 - i)),
@@ -113,8 +135,8 @@ export class RegionCompiler {
       page: code.local(I64),
       budget: code.local(I32),
     };
-    this.#emitter = new JitEmitter(code, exits, this.#locals, { bail: () => this.#leaveInstruction(0), again: () => this.#again() }, tlb);
-    this.#emitter.fastFloat = !precise;
+    this.#emitter = new JitEmitter(code, exits, this.#locals, { bail: () => this.#bailOut(), again: () => this.#again() }, place.tlb);
+    this.#emitter.fastFloat = !place.precise;
   }
 
   compile(): CompiledRegion {
@@ -128,24 +150,29 @@ export class RegionCompiler {
     if (this.#written.flags) this.#storeDeferredFlags();
     code.end();
     this.#spill(this.#written);
+    if (this.#spans) code.i32(0).get(this.#locals.page).get(this.#away).op('i64_add').store('i64_store', S.page);
+    if (this.#region.nodes.some((node) => this.#guesses(node))) {
+      code.get(this.#pc).op('i32_eqz').if();
+      code.get(this.#target).returnCall(this.#exits.jumpIndirect).end();
+    }
     code.get(this.#pc).returnCall(this.#exits.resume);
-    return { code, entries: entries.map((block) => this.#blocks[block]!.layout.record) };
+    return { code, entries: entries.map((node) => ({ record: this.#blocks[node]!.layout.record, delta: this.#region.nodes[node]!.delta })) };
   }
 
   // --- Analysis -----------------------------------------------------------------------------------------------------
 
-  #blockAt(offset: number): number | undefined {
-    return this.#index.get(offset);
+  #successorsOf(node: RegionNode): number[] {
+    const next = [node.taken, node.notTaken, ...node.returns];
+    return [...new Set(next.filter((to) => to >= 0))];
   }
 
-  #successorsOf(end: BlockEnd): number[] {
-    const targets = end.kind === 'branch' ? [end.taken, end.notTaken] : end.kind === 'jump' ? [end.target] : [];
-    return [...new Set(targets.map((target) => this.#blockAt(target)).filter((block) => block !== undefined))];
+  #jumpsInside({ block: { end }, delta }: RegionNode): boolean {
+    return end.kind === 'indirect' && end.how === 'jump' && end.isNear && this.#region.targets.length > 0 && delta === this.#region.targetDelta;
   }
 
-  #leaves(end: BlockEnd): boolean {
-    if (end.kind === 'branch') return this.#blockAt(end.taken) === undefined || this.#blockAt(end.notTaken) === undefined;
-    return end.kind !== 'jump' || this.#blockAt(end.target) === undefined;
+  /** Leaves the region only when it goes elsewhere than expected. */
+  #guesses(node: RegionNode): boolean {
+    return node.returns.length > 0 || this.#jumpsInside(node);
   }
 
   /** What differs from memory at the start of each block. */
@@ -155,8 +182,7 @@ export class RegionCompiler {
     for (let changed = true; changed; ) {
       changed = false;
       this.#blocks.forEach((_, i) => {
-        const { end } = this.#blocks[i]!;
-        const targets = end.kind === 'indirect' && end.isNear ? this.#graph.entries : successors[i]!;
+        const targets = this.#jumpsInside(this.#region.nodes[i]!) ? this.#graph.entries : successors[i]!;
         for (const target of targets) changed = join(result[target]!, result[i]!, changes[i]!) || changed;
       });
     }
@@ -168,10 +194,14 @@ export class RegionCompiler {
   #prologue(): void {
     const code = this.#code;
     code.i32(0).load('i32_load', S.tlb).i32(this.#tlb).op('i32_ne').if(false);
+    this.#tally('other address space');
     code.get(RECORD).i32(RECORD_BYTES).op('i32_add').returnCall(this.#exits.dispatch).end();
+    this.#tally('entered');
     code.get(RECORD).load('i32_load16_u', PROFILE.entry).set(this.#entry);
-    if (this.#indirect) code.get(RECORD).load('i32_load', R.handler).set(this.#self);
-    code.i32(0).load('i64_load', S.page).set(this.#locals.page);
+    code.i32(0).load('i64_load', S.page);
+    if (this.#spans) code.get(RECORD).load('i64_load32_s', PROFILE.delta).op('i64_sub');
+    code.set(this.#locals.page);
+    if (this.#spans) this.#checkPages();
     code.i32(0).load('i32_load', S.budget).set(this.#locals.budget);
     for (const i of REGISTERS)
       if (this.#used.gpr & (1 << i))
@@ -189,6 +219,27 @@ export class RegionCompiler {
     code.i32(0).load('i64_load', S.zr).set(this.#locals.zr);
     code.i32(0).load('i64_load', S.sp).set(this.#locals.sp);
     code.i32(0).load('i64_load', S.cv).set(this.#locals.cv);
+  }
+
+  /** The other pages must be mapped as when this was compiled: they were, the last time, and nothing has changed since. */
+  #checkPages(): void {
+    const code = this.#code;
+    code
+      .i32(0)
+      .load('i32_load', S.codeEpoch + (this.#isUser ? 4 : 0))
+      .i32(0)
+      .load('i32_load', this.#guard)
+      .op('i32_ne');
+    code
+      .get(this.#locals.page)
+      .i32(0)
+      .load('i64_load', this.#guard + 8)
+      .op('i64_ne')
+      .op('i32_or')
+      .if(false);
+    code.i32(this.#number).get(this.#locals.page).call(this.#exits.verify).op('i32_eqz').if(false);
+    this.#tally('other address space');
+    code.get(RECORD).i32(RECORD_BYTES).op('i32_add').returnCall(this.#exits.dispatch).end().end();
   }
 
   /** Writes registers and the budget back. */
@@ -214,12 +265,25 @@ export class RegionCompiler {
     this.#code.i32(0).get(zr).store('i64_store', S.zr).i32(0).get(sp).store('i64_store', S.sp).i32(0).get(cv).store('i64_store', S.cv);
   }
 
-  /** Cold: the interpreter does the instruction at hand (stop = 0), or starts there later (1). */
-  #leaveInstruction(stop: 0 | 1): void {
-    this.#leaveTo(this.#record + stop);
+  /** For profiles. */
+  #tally(cause: Leave): void {
+    if (!this.#profiled) return;
+    const at = S.counters + LEAVES.indexOf(cause) * 4;
+    this.#code.i32(0).i32(0).load('i32_load', at).i32(1).op('i32_add').store('i32_store', at);
   }
 
-  #leaveTo(pc: number): void {
+  #bailOut(): void {
+    this.#tally('memory access that misses or faults');
+    this.#leaveInstruction(0);
+  }
+
+  /** Cold: the interpreter does the instruction at hand (stop = 0), or starts there later (1). */
+  #leaveInstruction(stop: 0 | 1): void {
+    this.#leaveTo(this.#record + stop, this.#delta);
+  }
+
+  #leaveTo(pc: number, delta: number): void {
+    if (delta !== 0) this.#code.i64(BigInt(delta)).set(this.#away);
     const restore = this.#emitter.saveState();
     if (this.#written.flags) this.#emitter.deferFlags();
     restore();
@@ -242,7 +306,7 @@ export class RegionCompiler {
 
   #emitDispatch(entries: readonly number[]): void {
     const code = this.#code;
-    this.#loops.set(this.#graph.dispatch, this.#graph.dispatches || this.#indirect ? code.loop() : code.block());
+    this.#loops.set(this.#graph.dispatch, this.#graph.dispatches || this.#region.targets.length > 0 ? code.loop() : code.block());
     this.#emitBelow(this.#graph.dispatch, () => {
       const labels = entries.map((block) => this.#ends.get(block)!);
       if (labels.length === 1) code.br(labels[0]!);
@@ -357,7 +421,8 @@ export class RegionCompiler {
 
   #checkBudget(to: number): void {
     this.#code.get(this.#locals.budget).i32(0).op('i32_lt_s').if(false);
-    this.#leaveTo(this.#blocks[to]!.layout.record + 1);
+    this.#tally('budget');
+    this.#leaveTo(this.#blocks[to]!.layout.record + 1, this.#region.nodes[to]!.delta);
     this.#code.end();
   }
 
@@ -365,6 +430,7 @@ export class RegionCompiler {
 
   #emitBlock(index: number): void {
     const block = this.#blocks[index]!;
+    this.#delta = this.#region.nodes[index]!.delta;
     const emitter = this.#emitter;
     const dirty = { ...this.#dirtyIn[index]! };
     const live = this.#liveness.atStart[index]!;
@@ -391,81 +457,123 @@ export class RegionCompiler {
   }
 
   #emitEnd(index: number, dirty: Dirty): void {
-    const { end, layout } = this.#blocks[index]!;
+    const node = this.#region.nodes[index]!;
+    const { end, layout } = node.block;
     const terminator = this.#emitter.effects.terminator;
     if (end.kind === 'leave') {
+      this.#tally('instruction that is not compiled');
       this.#flushState(dirty);
+      this.#storePage(node.delta);
       this.#code.i32(layout.instructions[end.at]!.record).returnCall(this.#exits.dispatch);
       return;
     }
     this.#charge(layout.instructions.length);
-    if (end.kind === 'jump') this.#edge(index, end.target, 'followTaken', dirty);
+    if (end.kind === 'jump') this.#edge(index, node.taken, end.target, 'followTaken', dirty);
     else if (end.kind === 'branch' && terminator?.kind === 'branch') {
       terminator.condition.push(this.#code);
       this.#code.if();
       const restore = this.#emitter.saveState();
-      this.#edge(index, end.taken, 'followTaken', dirty);
+      this.#edge(index, node.taken, end.taken, 'followTaken', dirty);
       this.#code.end();
       this.#emitter.releaseTemps();
       restore();
-      this.#edge(index, end.notTaken, 'followNotTaken', dirty);
+      this.#edge(index, node.notTaken, end.notTaken, 'followNotTaken', dirty);
     } else if (end.kind === 'indirect' && terminator?.kind === 'indirect') {
       terminator.target.push(this.#code);
       this.#code.set(this.#target);
-      if (end.isNear) this.#tryEntries();
+      this.#tryReturns(index);
+      if (this.#jumpsInside(node)) this.#tryTargets();
+      this.#tally(end.how === 'jump' ? 'computed jump' : end.how === 'call' ? 'computed call' : 'return');
+      if (this.#guesses(node)) {
+        this.#leaveTo(0, 0);
+        return;
+      }
       this.#flushState(dirty);
       this.#code.get(this.#target).returnCall(this.#exits.jumpIndirect);
     }
   }
 
-  /** Stays in the region when the target is one of its entries: same linear page, known to the jump cache, same function. */
-  #tryEntries(): void {
+  /** Compares where a return goes with the calls that led here. */
+  #tryReturns(index: number): void {
     const code = this.#code;
-    const cache = ENGINE.jumpCache + (this.#tlb === ENGINE.tlb + TLB_VIEW.user * 2 * TLB_TABLE ? JUMP_TABLE : 0);
+    for (const to of this.#region.nodes[index]!.returns) {
+      code.get(this.#target);
+      this.#pushLinear(this.#blocks[to]!.layout.offset);
+      code.op('i64_eq').if(true);
+      const restore = this.#emitter.saveState();
+      this.#goTo(index, to);
+      code.end();
+      this.#emitter.releaseTemps();
+      restore();
+    }
+  }
+
+  /** Stays in the region when a computed jump goes to one of its entries: in the same page, known to the jump cache. */
+  #tryTargets(): void {
+    const code = this.#code;
+    const cache = ENGINE.jumpCache + (this.#isUser ? JUMP_TABLE : 0);
     const known = code.local(I32);
-    code.get(this.#target).i64(-4096n).op('i64_and').get(this.#locals.page).op('i64_eq').if();
+    code.get(this.#target);
+    this.#pushLinear(this.#region.targetDelta);
+    code.op('i64_xor').i64(4096n).op('i64_lt_u').if(true);
     code.get(this.#target).op('i32_wrap_i64').i32(JUMP_HASH).op('i32_mul').i32(JUMP_SHIFT).op('i32_shr_u').i32(4).op('i32_shl').tee(known);
-    code.load('i64_load', cache).get(this.#target).op('i64_eq').get(this.#locals.budget).i32(0).op('i32_ge_s').op('i32_and').if();
+    code.load('i64_load', cache).get(this.#target).op('i64_eq').get(this.#locals.budget).i32(0).op('i32_ge_s').op('i32_and').if(true);
     code
       .get(known)
       .load('i32_load', cache + 8)
-      .tee(known)
-      .load('i32_load', R.handler)
-      .get(this.#self)
-      .op('i32_eq')
-      .if();
+      .tee(known);
+    code.load('i32_load', R.handler).i32(this.#slot).op('i32_eq');
+    code.get(known).load('i32_load', PROFILE.delta).i32(this.#region.targetDelta).op('i32_eq').op('i32_and').if(true);
     const restore = this.#emitter.saveState();
-    this.#bringFlags(this.#entriesLive());
+    this.#bringFlags(this.#targetsLive());
     code.get(known).load('i32_load16_u', PROFILE.entry).set(this.#entry).br(this.#loops.get(this.#graph.dispatch)!);
     restore();
     code.end().end().end();
     code.free(known, I32);
   }
 
-  /** Flags that some entry needs. */
-  #entriesLive(): Live {
-    let [read, seen] = [0, 0];
-    for (const entry of this.#graph.entries) {
-      const live = this.#liveness.atStart[entry]!;
-      read |= live.read;
-      seen |= live.seen;
-    }
+  /** Flags that some target needs, or whoever runs when the place turns out to be none. */
+  #targetsLive(): Live {
+    const read = [...this.#graph.entries].reduce((sum, target) => sum | this.#liveness.atStart[target]!.read, 0);
+    if (!this.#written.flags) return { read: 0, seen: 0 };
+    if (read === 0) return { read, seen: FLAGS.all };
     // One that wants canonical flags and one that wants a kind: canonical ones are of kind 0.
-    if (read !== 0) {
-      this.#emitter.materialize(FLAGS.all);
-      this.#code.i32(0).set(this.#locals.kind);
-    }
-    return { read, seen };
+    this.#emitter.materialize(FLAGS.all);
+    this.#code.i32(0).set(this.#locals.kind);
+    return { read, seen: FLAGS.all };
   }
 
-  #edge(from: number, offset: number, follow: 'followTaken' | 'followNotTaken', dirty: Dirty): void {
-    const to = this.#blockAt(offset);
-    if (to !== undefined) {
+  /** The linear address of an offset from the base page. */
+  #pushLinear(offset: number): void {
+    this.#code.get(this.#locals.page);
+    if (offset !== 0) this.#code.i64(BigInt(offset)).op('i64_add');
+  }
+
+  #edge(from: number, to: number, offset: number, follow: 'followTaken' | 'followNotTaken', dirty: Dirty): void {
+    if (to >= 0) {
       this.#goTo(from, to);
       return;
     }
+    const { block, delta } = this.#region.nodes[from]!;
+    const isNear = offset >= delta && offset < delta + 4096;
+    const isCall = block.end.kind === 'jump' && block.end.isCall;
+    if (isNear) this.#tally(isCall ? 'call of other code of the page' : 'branch to other code of the page');
+    else this.#tally(isCall ? 'call of another page' : 'branch to another page');
     this.#flushState(dirty);
-    this.#code.i32(this.#blocks[from]!.layout.endRecord).returnCall(this.#exits[follow]);
+    if (isNear) {
+      this.#storePage(delta);
+      this.#code.i32(block.layout.endRecord).returnCall(this.#exits[follow]);
+    } else {
+      this.#pushLinear(offset);
+      this.#code.returnCall(this.#exits.jumpIndirect);
+    }
+  }
+
+  #storePage(delta: number): void {
+    if (!this.#spans) return;
+    this.#code.i32(0);
+    this.#pushLinear(delta);
+    this.#code.store('i64_store', S.page);
   }
 
   /** Before control leaves the region for good. */
@@ -476,6 +584,11 @@ export class RegionCompiler {
     else if (dirty.flags) this.#storeFlagLocals();
     this.#spill(dirty);
   }
+}
+
+/** Whether control may leave the region at the end of a block. */
+function leavesRegion({ block: { end }, taken, notTaken }: RegionNode): boolean {
+  return end.kind === 'branch' ? taken < 0 || notTaken < 0 : end.kind !== 'jump' || taken < 0;
 }
 
 const REGISTERS = Array.from({ length: 16 }, (_, i) => i);

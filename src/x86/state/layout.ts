@@ -46,6 +46,8 @@ export const S = {
   ramBytes: 0x148,
   /** i32: DR6.B0-B3 of data and I/O breakpoints that were met: a trap that is due after the instruction. */
   breaks: 0x150,
+  /** i32 each: count changes of how supervisor and user code is mapped; compiled code that spans pages compares them. */
+  codeEpoch: 0x1f0,
   xmm: 0x200, // 16 x 32 bytes, room for YMM
   st: 0x400, // 8 x 16 bytes, 80-bit values of the physical x87 registers R0..R7
   fcw: 0x480, // i32
@@ -85,6 +87,8 @@ export const S = {
   sseImmediate: 0xab4, // i32
   sseFault: 0xab8, // i32: vector of the exception to raise, or 0
   vector: 0xac0, // 3 x 16 bytes: 128-bit operands of helpers; the first is also their result
+  /** i32 each: how often control left compiled code, by cause; counted for profiles only (see interp/profile.ts). */
+  counters: 0xb00,
   end: 0x1000,
 } as const;
 
@@ -119,6 +123,8 @@ export const JUMP_EMPTY = 0x4000_0000_0000_0000n;
 /** The layout of the engine's part of memory for one vCPU. */
 export const ENGINE = {
   state: 0x0000,
+  /** 16 bytes for each compiled function: the code epoch (i32) and the base page (i64, at 8) for which its pages were compared. */
+  guards: 0x1000,
   tlb: 0x1_0000,
   jumpCache: 0x1_0000 + (TLB_VIEWS + 1) * 2 * TLB_TABLE,
   /** Templates of records, see interp/template-layout.ts. */
@@ -126,5 +132,7 @@ export const ENGINE = {
   records: 0x20_0000,
   recordsEnd: 0x400_0000,
 } as const;
+/** Compiled functions that there can be. */
+export const GUARDS_MAX = (ENGINE.tlb - ENGINE.guards) >> 4;
 /** Guest-physical address 0 is at this offset of the memory. */
 export const ENGINE_BYTES = 0x400_0000;
