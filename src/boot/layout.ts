@@ -23,8 +23,10 @@ export const BOOT = {
   ebda: 0x9fc00,
   /** ACPI's root pointer and tables, up to where SMBIOS begins; in the range that kernels search. */
   acpi: 0xe_0000,
-  /** SMBIOS's entry point and tables, up to 1 MiB; likewise. */
+  /** SMBIOS's entry point and tables, up to the reset vector; likewise. */
   smbios: 0xf_0000,
+  /** Where real mode starts a PC, FFFF:0000. */
+  resetVector: 0xf_fff0,
   highMemory: 0x10_0000,
 } as const;
 

@@ -122,3 +122,9 @@ test('firmware ends at 4 GiB, and its end at 1 MiB', () => {
     assert.throws(() => firmwareBytes({ firmware: new Uint8Array(bytes) }), { code: 'ERR_FIRMWARE_IMAGE' });
   }
 });
+
+test('a kernel that reboots through the reset vector of real mode finds code there', () => {
+  const ram = memory();
+  loadLinux(ram, boot());
+  assert.deepEqual([...ram.bytes(0xffff0, 5)], [0xb0, 0xfe, 0xe6, 0x64, 0xf4]);
+});

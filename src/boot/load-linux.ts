@@ -14,6 +14,12 @@ import { writePageTables } from './page-tables.ts';
 import { pvhEntryState, writePvhStart } from './pvh.ts';
 import { writeSmbios } from './smbios.ts';
 
+/**
+ * What a PC's firmware would have there: a kernel that reboots by jumping to it resets the machine through the keyboard
+ * controller. mov al, 0xfe; out 0x64, al; hlt
+ */
+const RESET = Uint8Array.of(0xb0, 0xfe, 0xe6, 0x64, 0xf4);
+
 /** All that a kernel finds in memory when it starts. */
 export interface LinuxBoot {
   readonly kernel: KernelImage;
@@ -36,6 +42,7 @@ export function loadLinux(memory: GuestMemory, boot: LinuxBoot): EntryState {
   writeMpTable(memory, acpi.vcpus);
   writeAcpiTables(memory, acpi);
   writeSmbios(memory, boot.oemStrings);
+  memory.write(BOOT.resetVector, RESET);
   writeCommandLine(memory, commandLine);
   if (kernel.protocol === 'pvh') {
     writePvhStart(memory, { layout, initramfs, rsdp: BOOT.acpi });

@@ -19,7 +19,7 @@ const WAKE_UP_POWER_SWITCH = 6;
  */
 export function writeSmbios(memory: GuestMemory, oemStrings: readonly string[]): void {
   const table = smbiosTable(oemStrings);
-  if (TABLE_AT + table.length > BOOT.highMemory) throw refusal(`they take ${table.length} bytes with their table`);
+  if (TABLE_AT + table.length > BOOT.resetVector) throw refusal(`they take ${table.length} bytes with their table`);
   memory.write(TABLE_AT, table);
   memory.write(BOOT.smbios, Uint8Array.from(entryPoint(table.length)));
 }
