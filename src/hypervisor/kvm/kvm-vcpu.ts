@@ -117,6 +117,12 @@ export class KvmVcpu implements Vcpu {
     this.#finish({ reason: 'stopped' });
   }
 
+  /** Stops it, and never looks at its exits again. */
+  abandon(): void {
+    this.stop();
+    this.#giveTurn();
+  }
+
   /** Nothing can wake it any more. */
   halt(): void {
     this.#finish({ reason: 'halted' });
@@ -158,7 +164,12 @@ export class KvmVcpu implements Vcpu {
         detail: error instanceof Error ? (error.stack ?? error.message) : String(error),
       });
     }
-    Atomics.store(this.#words, TURN, TURN_GUEST);
+    this.#giveTurn();
+  }
+
+  /** Unless it took another turn meanwhile: one that is to stop does not wait for its answer. */
+  #giveTurn(): void {
+    Atomics.compareExchange(this.#words, TURN, TURN_EXIT, TURN_GUEST);
     Atomics.notify(this.#words, TURN);
   }
 

@@ -101,7 +101,9 @@ export class KvmVm implements Vm {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    for (const vcpu of this.vcpus) vcpu.stop();
+    // At once: a thread that is terminated with an event under way has nobody left to take it.
+    for (const watch of this.#watches.splice(0)) watch.close();
+    for (const vcpu of this.vcpus) vcpu.abandon();
     void this.gone.then(() => this.#release());
   }
 

@@ -109,6 +109,17 @@ test('a guest that stops itself from within an access is over', options, async (
   });
 });
 
+test('a VM is closed while its guest waits for an answer that never comes', options, async () => {
+  const io = new NotingIo();
+  await withVm(1, async (vm) => {
+    loadGuest(vm, 'ports', 'real');
+    void runFirst(vm, io);
+    // This thread takes no events for a while: the guest starts, and waits for its first access.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+  });
+  assert.deepEqual(io.notes, []);
+});
+
 test('a device that throws ends the run with its error', options, async () => {
   await withVm(1, async (vm) => {
     loadGuest(vm, 'ports', 'real');

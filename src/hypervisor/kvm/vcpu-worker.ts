@@ -70,7 +70,10 @@ function runGuest(): void {
       Atomics.store(words, ASLEEP, 0);
       if (statuses.serve(run)) continue;
       hand(TURN_EXIT);
-      while (Atomics.load(words, TURN) === TURN_EXIT) Atomics.wait(words, TURN, TURN_EXIT);
+      // Whoever wants it to stop need not answer.
+      while (Atomics.load(words, TURN) === TURN_EXIT && (Atomics.load(words, COMMAND) & COMMAND_STOP) === 0) {
+        Atomics.wait(words, TURN, TURN_EXIT);
+      }
     } else if (result === EINTR) {
       answerBell();
     } else if (result === EAGAIN) {
