@@ -30,7 +30,7 @@ const profile = vcpu.cpu.profile();
 if (profile !== undefined) {
   const { places, ...counts } = profile;
   console.error(JSON.stringify(counts, null, 1));
-  for (const { rip, user, compiled, milliseconds } of places.slice(0, 3000))
+  for (const { rip, user, compiled, milliseconds } of places.slice(0, 60))
     console.error(
       `${milliseconds.toFixed(1).padStart(9)} ms ${compiled ? 'compiled' : 'interp  '} ${user ? 'user  ' : 'kernel'} ${rip.toString(16)}`,
     );

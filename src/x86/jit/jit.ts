@@ -89,8 +89,8 @@ const GATHER = 500_000;
  * on without; it costs most at first, before the host has compiled the compiler, and a guest that has run for long will go on.
  */
 const THRESHOLDS: readonly { readonly until: number; readonly entries: number }[] = [
-  { until: 120e6, entries: 100_000 },
-  { until: 250e6, entries: 20_000 },
+  { until: 130e6, entries: 1_000_000 },
+  { until: 250e6, entries: 30_000 },
   { until: 600e6, entries: 6000 },
   { until: Number.POSITIVE_INFINITY, entries: 2500 },
 ];
