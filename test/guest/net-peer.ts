@@ -26,6 +26,7 @@ export const calls = loadNetworkCalls() as NetworkCalls | null;
 export class DatagramPeer {
   readonly path: string;
   readonly heard: Heard = { greeting: '', frames: 0, guestMacs: new Set() };
+  readonly #answers: Buffer[] = [];
   readonly #folder = mkdtempSync(join(tmpdir(), 'krun-peer-'));
   readonly #fd: number;
   /** Of the process whose machine connects. */
@@ -46,10 +47,12 @@ export class DatagramPeer {
     this.#pid = pid ?? -1;
   }
 
-  /** Sends anything: a frame, or none. */
-  send(bytes: Uint8Array): void {
-    this.#link?.reserve(bytes.length)?.set(bytes);
-    this.#link?.commit();
+  /** Sends anything, a frame or none; false when it was lost, because the guest has no room for more. */
+  send(bytes: Uint8Array): boolean {
+    const room = this.#link?.reserve(bytes.length);
+    room?.set(bytes);
+    if (room !== undefined) this.#link?.commit();
+    return room !== undefined;
   }
 
   close(): void {
@@ -70,7 +73,7 @@ export class DatagramPeer {
     const common = { name: 'peer', mac: PEER.mac, features: 0n, isTrusted: false, log: () => {} };
     const link = new PacketLink(calls as NetworkCalls, this.#fd, { ...common, hasHeaders: false });
     this.#link = link;
-    link.attach({ onReadable: () => this.#take(link), onWritable() {}, onLinkChange() {} }, 0n);
+    link.attach({ onReadable: () => this.#take(link), onWritable: () => this.#answer(), onLinkChange() {} }, 0n);
   }
 
   #take(link: PacketLink): void {
@@ -79,8 +82,14 @@ export class DatagramPeer {
       this.heard.guestMacs.add(Buffer.from(frame.subarray(6, 12)).toString('hex'));
       const answer = answerTo(Buffer.from(frame));
       link.drop();
-      if (answer !== undefined) this.send(answer);
+      if (answer !== undefined) this.#answers.push(answer);
     }
+    this.#answer();
+  }
+
+  /** Answers are not lost: they wait for room. */
+  #answer(): void {
+    while (this.#answers[0] !== undefined && this.send(this.#answers[0])) this.#answers.shift();
   }
 }
 

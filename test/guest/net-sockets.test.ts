@@ -30,13 +30,13 @@ def checksum(data):
 ping = struct.pack("!BBHHH", 8, 0, 0, 7, 1) + b"ping" * 10
 ping = ping[:2] + struct.pack("!H", checksum(ping)) + ping[4:]
 raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-raw.settimeout(10); raw.sendto(ping, ("${PEER.ip}", 0))
+raw.settimeout(30); raw.sendto(ping, ("${PEER.ip}", 0))
 while True:
     answer = raw.recv(2000)[20:]
     if answer[0] == 0: break
 print("ping", answer[8:] == ping[8:])
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-udp.settimeout(10); udp.connect(("${PEER.ip}", 7))
+udp.settimeout(30); udp.connect(("${PEER.ip}", 7))
 same = 0
 for number in range(300):
     data = b"%06d" % number + bytes(number * 4)
