@@ -1,6 +1,7 @@
 import {
   ENGINE,
   ENGINE_BYTES,
+  GUARDS_MAX,
   JUMP_TABLE,
   TLB_EMPTY,
   TLB_ENTRY,
@@ -18,8 +19,8 @@ function unused({ vm }: SoftMachine): Uint8Array[] {
   const part = (from: number, to: number) => new Uint8Array(buffer as ArrayBuffer, from, to - from);
   const ramEnd = ENGINE_BYTES + vm.memory.regions.reduce((sum, { length }) => sum + length, 0);
   return [
-    part(ENGINE.state + 0x2000, ENGINE.tlb),
-    part(ENGINE.jumpCache + 2 * JUMP_TABLE, ENGINE.records),
+    part(ENGINE.guards + GUARDS_MAX * 16, ENGINE.tlb),
+    part(ENGINE.jumpCache + 2 * JUMP_TABLE, ENGINE.templates),
     part(ramEnd, buffer.byteLength),
   ];
 }

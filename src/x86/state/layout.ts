@@ -133,6 +133,6 @@ export const ENGINE = {
   recordsEnd: 0x400_0000,
 } as const;
 /** Compiled functions that there can be. */
-export const GUARDS_MAX = (ENGINE.tlb - ENGINE.guards) >> 4;
+export const GUARDS_MAX = (ENGINE.tlb - 4096 - ENGINE.guards) >> 4;
 /** Guest-physical address 0 is at this offset of the memory. */
 export const ENGINE_BYTES = 0x400_0000;
