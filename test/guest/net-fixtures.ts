@@ -15,11 +15,15 @@ export function needs(...programs: string[]): { skip: string | false; timeout: n
   return { skip: noKernel || (missing.length > 0 && `no ${missing.join(', ')} here`), timeout: 300_000 };
 }
 
-/** passt takes its addresses from the interface with the default route. */
+/** passt takes its addresses from the interface with the default route, and locks itself into namespaces of its own. */
 export function needsPasst(...programs: string[]): { skip: string | false; timeout: number } {
   const hasRoute = /^\S+\t00000000\t/m.test(readFileSync('/proc/net/route', 'latin1'));
+  const hasNamespaces = spawnSync('unshare', ['--user', 'true']).status === 0;
   const { skip, timeout } = needs('passt', 'python3', ...programs);
-  return { skip: skip || (!hasRoute && 'no default route here'), timeout };
+  return {
+    skip: skip || (!hasRoute && 'no default route here') || (!hasNamespaces && 'no user namespaces here'),
+    timeout,
+  };
 }
 
 /** What `net-client.py` prints. */

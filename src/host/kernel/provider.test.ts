@@ -241,5 +241,7 @@ test('three processes at once make one download', async () => {
     return output.join('').trim();
   };
   const outputs = await Promise.all([run(), run(), run()]);
-  assert.deepEqual([outputs, requests], [Array(3).fill('fetched 6.12.1-fixture'), 1]);
+  // Who starts late finds it in the cache.
+  for (const output of outputs) assert.match(output, /^(fetched|cache) 6\.12\.1-fixture$/);
+  assert.equal(requests, 1);
 });

@@ -54,10 +54,13 @@ test('passt that cannot start is a typed error with its own words', async () => 
   });
 });
 
-/** passt takes addresses from the interface with the default route. */
+/** passt takes addresses from the interface with the default route, and locks itself into namespaces of its own. */
 const hasRoute = /^\S+\t00000000\t/m.test(readFileSync('/proc/net/route', 'latin1'));
+const hasNamespaces = spawnSync('unshare', ['--user', 'true']).status === 0;
 const noPasst =
-  spawnSync('passt', ['--version']).error === undefined ? !hasRoute && 'no default route here' : 'no passt here';
+  spawnSync('passt', ['--version']).error === undefined
+    ? (!hasRoute && 'no default route here') || (!hasNamespaces && 'no user namespaces here')
+    : 'no passt here';
 
 test('passt ends with its interface', { skip: noPasst }, async () => {
   const [opened] = await open({ mac: '02:00:00:00:00:07', backend: passt({}) });
