@@ -9,6 +9,8 @@ const INLINE_MAX = 40;
 const DEPTH_MAX = 3;
 /** Pages beside the base page. */
 const PAGES_MAX = 24;
+/** Compilers begin functions at multiples of it. */
+const FUNCTION_ALIGNMENT = 16;
 /** Callers in the region that a return is compared with. */
 const RETURNS_MAX = 4;
 
@@ -45,14 +47,33 @@ export class RegionGrower {
   readonly #pages = new Map<number, number>();
   readonly #entries = new Set<number>();
   readonly #targets = new Set<number>();
+  readonly #elsewhere: ReadonlySet<number>;
+  readonly #crossings = new Set<number>();
   #targetDelta = Number.NaN;
+  /** Where the computed jump is in its page. */
+  #targetFrom = 0;
+  #isCut = false;
   readonly #queues: number[][] = [];
   #size = 0;
 
-  /** @param page physical number of the base page */
-  constructor(source: CodeSource, page: number) {
+  /**
+   * @param page physical number of the base page
+   * @param elsewhere offsets that belong to other regions
+   */
+  constructor(source: CodeSource, page: number, elsewhere: ReadonlySet<number> = new Set()) {
     this.#source = source;
+    this.#elsewhere = elsewhere;
     this.#pages.set(0, page);
+  }
+
+  /** Whether code was left out because there was too much of it. */
+  get isCut(): boolean {
+    return this.#isCut;
+  }
+
+  /** Offsets in other regions that this one branches to. */
+  get crossings(): ReadonlySet<number> {
+    return this.#crossings;
   }
 
   /** @param seeds offsets of hot blocks in the base page. @returns undefined when there is nothing to compile */
@@ -97,6 +118,11 @@ export class RegionGrower {
     if (page < 0) return -1;
     // What is compiled already is gone to, unless it is a function on the way.
     if (context.depth === 0 && !isSeed && this.#source.isEntry(page, offset - delta)) return -1;
+    if (context.depth === 0 && !isSeed && this.#elsewhere.has(offset)) {
+      this.#crossings.add(offset);
+      return -1;
+    }
+    if (this.#size >= REGION_MAX) this.#isCut = true;
     const block = this.#size < REGION_MAX ? this.#source.block(page, offset - delta) : undefined;
     if (block === undefined || block.effects.length === 0) return -1;
     const node = this.#nodes.length;
@@ -135,8 +161,10 @@ export class RegionGrower {
       else node.taken = this.#place(context, end.target);
     } else if (end.kind === 'leave') for (const next of end.next) this.#comeBack(context, next);
     else if (end.kind === 'indirect' && end.how === 'call') this.#comeBack(context, layout.end);
-    else if (end.kind === 'indirect' && end.how === 'jump' && end.isNear && context.depth === 0 && Number.isNaN(this.#targetDelta))
+    else if (end.kind === 'indirect' && end.how === 'jump' && end.isNear && context.depth === 0 && Number.isNaN(this.#targetDelta)) {
       this.#targetDelta = node.delta;
+      this.#targetFrom = layout.offset - node.delta;
+    }
   }
 
   #call(node: RegionNode, context: Context, target: number, site: number): void {
@@ -169,12 +197,12 @@ export class RegionGrower {
     if (node >= 0) this.#entries.add(node);
   }
 
-  /** What computed jumps go to is not known, but it lies nearby and nothing else leads there. */
+  /** What computed jumps go to is not known, but it lies in the same function and nothing else leads there. */
   #placeTargets(root: Context): void {
     const delta = this.#targetDelta;
     if (Number.isNaN(delta)) return;
     const reached = new Set(this.#nodes.flatMap((node) => [node.taken, node.notTaken]));
-    for (const offset of this.#source.offsets(this.#pageAt(delta))) {
+    for (const offset of functionAround(this.#source, this.#pageAt(delta), this.#targetFrom)) {
       const node = this.#place(root, offset + delta);
       if (node >= 0 && !reached.has(node)) this.#targets.add(node);
     }
@@ -202,4 +230,31 @@ export class RegionGrower {
     }
     return size;
   }
+}
+
+/**
+ * Offsets of the blocks of a page that seem to lie in one function with the block at an offset: a function begins behind a
+ * return, at an aligned address that nothing branches to.
+ */
+function functionAround(source: CodeSource, page: number, from: number): number[] {
+  const blocks = [...source.offsets(page)]
+    .sort((a, b) => a - b)
+    .map((offset) => source.block(page, offset))
+    .filter((block) => block !== undefined);
+  const reached = new Set(
+    blocks.flatMap(({ end }) => (end.kind === 'branch' ? [end.taken, end.notTaken] : end.kind === 'jump' && !end.isCall ? [end.target] : [])),
+  );
+  let found: number[] = [];
+  let previous: RegionBlock | undefined;
+  for (const block of blocks) {
+    const { offset } = block.layout;
+    const isAfterReturn = previous?.end.kind === 'indirect' && previous.end.how === 'return';
+    if (isAfterReturn && offset % FUNCTION_ALIGNMENT === 0 && !reached.has(offset)) {
+      if (offset > from) break;
+      found = [];
+    }
+    found.push(offset);
+    previous = block;
+  }
+  return found;
 }

@@ -59,6 +59,26 @@ interface Installed {
   readonly entries: number[];
 }
 
+/** A region to be, and the hot blocks that it was grown from. */
+interface Group {
+  readonly seeds: readonly number[];
+  readonly region: Region;
+  readonly isCut: boolean;
+  readonly crossings: ReadonlySet<number>;
+  /** What was left to other groups. */
+  readonly elsewhere: ReadonlySet<number>;
+}
+
+type Grow = (seeds: readonly number[], elsewhere?: ReadonlySet<number>) => Group | undefined;
+
+/** A group that can be entered at more blocks; undefined if it has no room for them all. */
+function withSeeds(group: Group, more: readonly number[], grow: Grow): Group | undefined {
+  const seeds = [...new Set([...group.seeds, ...more])].sort((a, b) => a - b);
+  if (seeds.length === group.seeds.length) return group;
+  const grown = grow(seeds, group.elsewhere);
+  return grown !== undefined && seeds.every((seed) => grown.region.root.has(seed)) ? grown : undefined;
+}
+
 /** Functions that a module of compiled code imports from the interpreter, with their types. */
 const IMPORTS = {
   probeLoad: [[I64, I32], [I32]],
@@ -300,31 +320,54 @@ export class Jit {
   /** Regions for the hot blocks of a page. Those that meet become one, as long as that is not too large. */
   #regionsOf(code: PageCode): Region[] {
     const source = this.#sourceOf(code);
-    let groups: { readonly seeds: readonly number[]; readonly region: Region }[] = [];
+    let groups: Group[] = [];
+    const grow: Grow = (seeds, elsewhere = new Set()) => {
+      const grower = new RegionGrower(source, code.page, elsewhere);
+      const region = grower.grow(seeds);
+      return region === undefined ? undefined : { seeds, region, isCut: grower.isCut, crossings: grower.crossings, elsewhere };
+    };
     for (const seed of [...code.seeds].sort((a, b) => a - b)) {
-      const forced = code.forced.has(seed);
       const within = groups.find(({ region }) => region.root.has(seed));
-      if (within !== undefined && !forced) {
+      if (within !== undefined) {
         // Control comes to it through the region. If not, it will be heard of again.
-        code.passed.add(seed);
-        const record = this.#options.blocks.recordAt(code.page, seed, code.modeIndex);
-        if (record !== undefined && this.#view.getUint32(record + R.handler, true) === HANDLER.profile) this.#count(record, this.#options.blocks.threshold);
+        if (!code.forced.has(seed)) this.#passOver(code, seed);
+        else groups = groups.map((group) => (group === within ? (withSeeds(group, [seed], grow) ?? group) : group));
         continue;
       }
-      let seeds: readonly number[] = [seed];
-      let region = new RegionGrower(source, code.page).grow(seeds);
-      if (region === undefined) continue;
+      let made = grow([seed]);
+      if (made === undefined) continue;
+      let apart = false;
       for (const other of [...groups]) {
-        if (![...region.root].some((offset) => other.region.root.has(offset))) continue;
-        const both: number[] = [...other.seeds, ...seeds].sort((a, b) => a - b);
-        const merged = new RegionGrower(source, code.page).grow(both);
-        if (merged === undefined || !both.every((one) => merged.root.has(one))) continue;
+        const met: Group = made;
+        if (![...met.region.root].some((offset) => other.region.root.has(offset))) continue;
+        const merged = withSeeds(other, met.seeds, grow);
+        apart ||= merged === undefined || merged.isCut;
+        if (merged === undefined || merged.isCut) continue;
         groups = groups.filter((one) => one !== other);
-        [seeds, region] = [both, merged];
+        made = merged;
       }
-      groups.push({ seeds, region });
+      // Too large together: the later one leads to the earlier ones and has nothing of theirs.
+      if (apart) made = grow(made.seeds, new Set(groups.flatMap(({ region }) => [...region.root]))) ?? made;
+      groups.push(made);
     }
-    return groups.map((group) => group.region);
+    const crossings = new Set(groups.flatMap((group) => [...group.crossings]));
+    return groups.map(
+      (group) =>
+        (
+          withSeeds(
+            group,
+            [...crossings].filter((offset) => group.region.root.has(offset)),
+            grow,
+          ) ?? group
+        ).region,
+    );
+  }
+
+  /** A block in a region that is none of its entries counts again. */
+  #passOver(code: PageCode, seed: number): void {
+    code.passed.add(seed);
+    const record = this.#options.blocks.recordAt(code.page, seed, code.modeIndex);
+    if (record !== undefined && this.#view.getUint32(record + R.handler, true) === HANDLER.profile) this.#count(record, this.#options.blocks.threshold);
   }
 
   /** The records of its entries lead to a region, unless they lead to another one. */
