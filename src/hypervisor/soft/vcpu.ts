@@ -12,8 +12,6 @@ import { type SoftHost, TSC_KHZ } from './host.ts';
 
 /** Instructions between two looks at timers: well under a millisecond, unless most of them are slow ones. */
 const SLICE_INSTRUCTIONS = 20_000;
-/** The first one: nothing is known yet of what the guest's instructions cost. */
-const SLICE_FIRST = 500;
 /** Less than that would be all looking and no running. */
 const SLICE_MIN = 64;
 /** A slice that takes longer than this makes the next one shorter. */
@@ -52,7 +50,7 @@ export class SoftVcpu implements Vcpu {
   #startNs: number;
   #io: GuestIo = NO_DEVICES;
   #stopped = false;
-  #slice = SLICE_FIRST;
+  #slice = SLICE_INSTRUCTIONS;
   /** An NMI waits for its turn; there is at most one. */
   #nmi = false;
   #wake: () => void = () => {};
