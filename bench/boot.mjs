@@ -2,15 +2,14 @@
 // usage: node bench/boot.mjs [ROUNDS=5] [--write]   (--write puts the table into docs/performance.md)
 // Needs qemu-system-x86_64 and python3, and a build: npm run build.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fetchKernel } from '../dist/index.js';
+import { median, writeTable } from './report.mjs';
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
-const BEGIN = '<!-- bench/boot: begin -->';
-const END = '<!-- bench/boot: end -->';
 
 const rounds = Number(process.argv.find((word) => /^\d+$/.test(word)) ?? 5);
 const { path: firmware, release } = await fetchKernel();
@@ -18,7 +17,7 @@ const folder = mkdtempSync(join(tmpdir(), 'krun-bench-'));
 try {
   const table = run();
   console.log(table);
-  if (process.argv.includes('--write')) writeTable(table);
+  if (process.argv.includes('--write')) writeTable('boot', table);
 } finally {
   rmSync(folder, { recursive: true });
 }
@@ -39,12 +38,12 @@ function run() {
   for (let round = 0; round < rounds; round++) for (const row of rows) row.runs.push(measure(row.command));
 
   const [krun, qemu] = rows;
-  const instructions = median(krun.runs, (result) => JSON.parse(result.stdout).instructions);
-  const engine = median(krun.runs, (result) => JSON.parse(result.stdout).runCpuSeconds);
-  const ratio = median(krun.runs, cpuOf) / median(qemu.runs, cpuOf);
+  const instructions = median(krun.runs.map((result) => JSON.parse(result.stdout).instructions));
+  const engine = median(krun.runs.map((result) => JSON.parse(result.stdout).runCpuSeconds));
+  const ratio = median(krun.runs.map(cpuOf)) / median(qemu.runs.map(cpuOf));
   const lines = rows.map(
     ({ name, runs }) =>
-      `| ${name} | ${median(runs, wallOf).toFixed(2)} | ${median(runs, cpuOf).toFixed(2)} | ${spread(runs)} | ${median(runs, (result) => result.rssMiB).toFixed(0)} |`,
+      `| ${name} | ${median(runs.map(wallOf)).toFixed(2)} | ${median(runs.map(cpuOf)).toFixed(2)} | ${spread(runs)} | ${median(runs.map((result) => result.rssMiB)).toFixed(0)} |`,
   );
   return [
     `\`node bench/boot.mjs ${rounds} --write\` on ${cpus()[0].model}, ${cpus().length} CPUs, Node ${process.version}, ${qemuVersion()},`,
@@ -82,20 +81,7 @@ function cpuOf({ cpu }) {
   return cpu;
 }
 
-function median(runs, pick) {
-  const sorted = runs.map(pick).sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)];
-}
-
 function spread(runs) {
   const all = runs.map(cpuOf);
   return `${Math.min(...all).toFixed(2)} to ${Math.max(...all).toFixed(2)}`;
-}
-
-function writeTable(table) {
-  const page = here('../docs/performance.md');
-  const text = readFileSync(page, 'utf8');
-  const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
-  if (begin < 0 || end < begin) throw new Error(`Cannot write the table: ${page} has no ${BEGIN} … ${END}`);
-  writeFileSync(page, `${text.slice(0, begin + BEGIN.length)}\n${table}\n${text.slice(end)}`);
 }

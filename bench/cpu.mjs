@@ -2,15 +2,14 @@
 // usage: node bench/cpu.mjs [ROUNDS=3] [NAME...] [--write]   (--write puts the table into docs/performance.md)
 // Needs gcc with a static libc, qemu-system-x86_64 and python3, and a build: npm run build.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fetchKernel } from '../dist/index.js';
+import { median, writeTable } from './report.mjs';
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
-const BEGIN = '<!-- bench/cpu: begin -->';
-const END = '<!-- bench/cpu: end -->';
 const PROGRAMS = ['sieve', 'sha256', 'intmix', 'matmul', 'qsort', 'strmix', 'interp', 'chase'];
 
 const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
@@ -21,7 +20,7 @@ const folder = mkdtempSync(join(tmpdir(), 'krun-bench-'));
 try {
   const table = run(named.length > 0 ? named : PROGRAMS);
   console.log(table);
-  if (process.argv.includes('--write')) writeTable(table);
+  if (process.argv.includes('--write')) writeTable('cpu', table);
 } finally {
   rmSync(folder, { recursive: true });
 }
@@ -89,16 +88,4 @@ function format(results, base) {
     ...results.map(row),
     `| geometric mean | | | | ${mean(({ krun, native }) => krun / native).toFixed(1)} | ${mean(({ krun, tcg }) => krun / tcg).toFixed(2)} |`,
   ].join('\n');
-}
-
-function median(values) {
-  return [...values].sort((a, b) => a - b)[values.length >> 1];
-}
-
-function writeTable(table) {
-  const file = here('../docs/performance.md');
-  const text = readFileSync(file, 'utf8');
-  const [from, to] = [text.indexOf(BEGIN), text.indexOf(END)];
-  if (from < 0 || to < 0) throw new Error(`Cannot write the table: ${file} has no place for it`);
-  writeFileSync(file, `${text.slice(0, from + BEGIN.length)}\n${table}\n${text.slice(to)}`);
 }

@@ -2,13 +2,11 @@
 // usage: node bench/idle.mjs [ROUNDS=3] [--write]   (--write puts the table into docs/performance.md)
 // Needs a build: npm run build.
 import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { median, writeTable } from './report.mjs';
 
-const BEGIN = '<!-- bench/idle: begin -->';
-const END = '<!-- bench/idle: end -->';
 /** The first seconds are not idle: free pages go back to the host, and V8 compiles what was hot. */
 const SETTLE_MS = 8000;
 const WATCH_MS = 10_000;
@@ -49,7 +47,7 @@ function measure(rounds) {
     ...rows,
   ].join('\n');
   console.log(table);
-  if (process.argv.includes('--write')) writeTable(table);
+  if (process.argv.includes('--write')) writeTable('idle', table);
 }
 
 function watch(memoryMiB) {
@@ -57,17 +55,4 @@ function watch(memoryMiB) {
   const child = spawnSync(process.execPath, [script, '--guest', String(memoryMiB)], { encoding: 'utf8' });
   if (child.status !== 0) throw new Error(`Cannot measure a guest of ${memoryMiB} MiB: ${child.stderr}`);
   return JSON.parse(child.stdout);
-}
-
-function median(values) {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
-}
-
-function writeTable(table) {
-  const page = fileURLToPath(new URL('../docs/performance.md', import.meta.url));
-  const text = readFileSync(page, 'utf8');
-  const [before, rest] = text.split(BEGIN);
-  const after = rest?.split(END)[1];
-  if (after === undefined) throw new Error(`Cannot write the table: docs/performance.md has no ${BEGIN}`);
-  writeFileSync(page, `${before}${BEGIN}\n${table}\n${END}${after}`);
 }

@@ -3,17 +3,16 @@
 // Needs gcc with a static libc, QEMU with its virtiofsd, and a build: npm run build. The times are taken in the guest.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { fetchKernel } from '../dist/index.js';
+import { median, writeTable } from './report.mjs';
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
-const BEGIN = '<!-- bench/io: begin -->';
-const END = '<!-- bench/io: end -->';
 const MIB = 1 << 20;
 const VIRTIOFSD = ['/usr/libexec/virtiofsd', '/usr/lib/qemu/virtiofsd'].find((path) => existsSync(path));
 
@@ -24,7 +23,7 @@ try {
   await once(server, 'listening');
   const table = await run(String(server.address().port));
   console.log(table);
-  if (process.argv.includes('--write')) writeTable(table);
+  if (process.argv.includes('--write')) writeTable('io', table);
 } finally {
   server.close();
   rmSync(folder, { recursive: true });
@@ -143,16 +142,4 @@ function format(krunRuns, tcgRuns) {
     '| --- | --- | --- | --- |',
     ...rows,
   ].join('\n');
-}
-
-function median(values) {
-  return [...values].sort((a, b) => a - b)[values.length >> 1];
-}
-
-function writeTable(table) {
-  const file = here('../docs/performance.md');
-  const text = readFileSync(file, 'utf8');
-  const [from, to] = [text.indexOf(BEGIN), text.indexOf(END)];
-  if (from < 0 || to < 0) throw new Error(`Cannot write the table: ${file} has no place for it`);
-  writeFileSync(file, `${text.slice(0, from + BEGIN.length)}\n${table}\n${text.slice(to)}`);
 }

@@ -4,16 +4,15 @@
 // of the virtual machine's process and passt, from one line of the guest to the next.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fetchKernel } from '../dist/index.js';
+import { median, writeTable } from './report.mjs';
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
-const BEGIN = '<!-- bench/net: begin -->';
-const END = '<!-- bench/net: end -->';
 const MIB = 1 << 20;
 const TRANSFER_MIB = 16;
 /** A machine that takes longer is stuck. */
@@ -29,7 +28,7 @@ try {
   await once(server, 'listening');
   const table = await run(server.address().port);
   console.log(table);
-  if (process.argv.includes('--write')) writeTable(table);
+  if (process.argv.includes('--write')) writeTable('net', table);
 } finally {
   server.close();
   rmSync(folder, { recursive: true });
@@ -161,16 +160,4 @@ function format({ krun, tcg }) {
     '| --- | --- | --- | --- | --- | --- | --- |',
     ...rows,
   ].join('\n');
-}
-
-function median(values) {
-  return [...values].sort((a, b) => a - b)[values.length >> 1];
-}
-
-function writeTable(table) {
-  const file = here('../docs/performance.md');
-  const text = readFileSync(file, 'utf8');
-  const [from, to] = [text.indexOf(BEGIN), text.indexOf(END)];
-  if (from < 0 || to < 0) throw new Error(`Cannot write the table: ${file} has no place for it`);
-  writeFileSync(file, `${text.slice(0, from + BEGIN.length)}\n${table}\n${text.slice(to)}`);
 }
