@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { homedir, release } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { release } from 'node:os';
+import { join } from 'node:path';
+import { cacheDirectory } from './cache-directory.ts';
 
 /** What was found out about this host, and holds until it boots again. */
 interface Kept {
@@ -24,7 +25,7 @@ export function keepUntilBoot(name: string, value: unknown): void {
   try {
     const kept: Kept = { bootId: bootId(), kernel: release(), value };
     const file = fileOf(name);
-    mkdirSync(folder(), { recursive: true, mode: 0o700 });
+    mkdirSync(cacheDirectory(process.env), { recursive: true, mode: 0o700 });
     const draft = `${file}.${process.pid}`;
     writeFileSync(draft, JSON.stringify(kept), { mode: 0o600 });
     renameSync(draft, file); // whoever reads at the same time sees all or nothing
@@ -34,13 +35,7 @@ export function keepUntilBoot(name: string, value: unknown): void {
 }
 
 function fileOf(name: string): string {
-  return join(folder(), `${name}.json`);
-}
-
-/** $XDG_CACHE_HOME/krun, or the same below ~/.cache. @spec XDG-BASEDIR */
-function folder(): string {
-  const xdg = process.env['XDG_CACHE_HOME'];
-  return join(xdg !== undefined && isAbsolute(xdg) ? xdg : join(homedir(), '.cache'), 'krun');
+  return join(cacheDirectory(process.env), `${name}.json`);
 }
 
 function bootId(): string {

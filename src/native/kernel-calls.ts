@@ -1,4 +1,4 @@
-import { createRequire } from 'node:module';
+import { bindLibc, type LibcBinding } from './libc-binding.ts';
 
 /**
  * Calls of a 64-bit Linux kernel that drive a device by ioctl. Each answers what the kernel answers, or `-errno`.
@@ -39,28 +39,11 @@ let loaded: KernelCalls | null | undefined;
 
 /** The calls through koffi, or null where koffi is not installed, cannot load here, or the host is no 64-bit Linux. */
 export function loadKernelCalls(): KernelCalls | null {
-  if (loaded === undefined) loaded = tryLoad();
+  if (loaded === undefined) loaded = bindLibc(bind);
   return loaded;
 }
 
-function tryLoad(): KernelCalls | null {
-  if (process.platform !== 'linux') return null;
-  try {
-    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
-    return koffi.sizeof('void *') === 8 ? bind(koffi) : null;
-  } catch {
-    return null; // An optional dependency: its absence is a way to install krun, not an error.
-  }
-}
-
-function bind(koffi: typeof import('koffi')): KernelCalls {
-  const library = koffi.load(null);
-  type Native = (...args: unknown[]) => number;
-  const native = (prototype: string): Native => library.func(prototype) as unknown as Native;
-  const errno = koffi.errno as () => number;
-  /** errno is read before anything else can run on this thread. */
-  const checked = (result: number): number => (result < 0 ? -errno() : result);
-
+function bind({ koffi, native, checked }: LibcBinding): KernelCalls {
   const ioctlNumber = native('int ioctl(int, uint64_t, int64_t)');
   const ioctlPointer = native('int ioctl(int, uint64_t, void *)');
   const mmap = native('int64_t mmap(int64_t, size_t, int, int, int, int64_t)');
@@ -78,7 +61,7 @@ function bind(koffi: typeof import('koffi')): KernelCalls {
       checked(typeof argument === 'number' ? ioctlNumber(fd, request, argument) : ioctlPointer(fd, request, argument)),
     map(fd, length) {
       const address = mmap(0, length, PROT_READ_WRITE, MAP_SHARED, fd, 0);
-      if (address === -1) return -errno();
+      if (address === -1) return checked(address);
       return { buffer: koffi.view(BigInt(address), length), unmap: () => void munmap(address, length) };
     },
     addressOf: (bytes) => koffi.address(bytes),

@@ -1,4 +1,4 @@
-import { createRequire } from 'node:module';
+import { bindLibc, type LibcBinding } from './libc-binding.ts';
 
 /** A path or name for libc: bytes that end in NUL. */
 export type CString = Uint8Array;
@@ -37,28 +37,11 @@ let loaded: Libc | null | undefined;
 
 /** libc through koffi, or null where koffi is not installed, cannot load here, or the host is not a 64-bit Linux. */
 export function loadLibc(): Libc | null {
-  if (loaded === undefined) loaded = tryLoad();
+  if (loaded === undefined) loaded = bindLibc(bind);
   return loaded;
 }
 
-function tryLoad(): Libc | null {
-  if (process.platform !== 'linux') return null;
-  try {
-    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
-    return koffi.sizeof('void *') === 8 ? bind(koffi) : null;
-  } catch {
-    return null; // An optional dependency: its absence is a way to install krun, not an error.
-  }
-}
-
-function bind(koffi: typeof import('koffi')): Libc {
-  const library = koffi.load(null);
-  const errno = koffi.errno as () => number;
-  type Native = (...args: unknown[]) => number;
-  const native = (prototype: string): Native => library.func(prototype) as unknown as Native;
-  /** errno is read before anything else can run on this thread. */
-  const checked = (result: number): number => (result < 0 ? -errno() : result);
-
+function bind({ native, checked }: LibcBinding): Libc {
   const statx = native('int statx(int, const void *, int, uint32_t, void *)');
   const readlinkat = native('int64_t readlinkat(int, const void *, void *, size_t)');
   const mkdirat = native('int mkdirat(int, const void *, uint32_t)');

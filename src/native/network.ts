@@ -1,4 +1,4 @@
-import { createRequire } from 'node:module';
+import { bindLibc, type LibcBinding } from './libc-binding.ts';
 import type { CString } from './libc.ts';
 
 /**
@@ -31,28 +31,11 @@ let loaded: NetworkCalls | null | undefined;
 
 /** libc through koffi, or null where koffi is not installed, cannot load here, or the host is not a 64-bit Linux. */
 export function loadNetworkCalls(): NetworkCalls | null {
-  if (loaded === undefined) loaded = tryLoad();
+  if (loaded === undefined) loaded = bindLibc(bind);
   return loaded;
 }
 
-function tryLoad(): NetworkCalls | null {
-  if (process.platform !== 'linux') return null;
-  try {
-    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
-    return koffi.sizeof('void *') === 8 ? bind(koffi) : null;
-  } catch {
-    return null; // An optional dependency: stream sockets work without it.
-  }
-}
-
-function bind(koffi: typeof import('koffi')): NetworkCalls {
-  const library = koffi.load(null);
-  const errno = koffi.errno as () => number;
-  type Native = (...args: unknown[]) => number;
-  const native = (prototype: string): Native => library.func(prototype) as unknown as Native;
-  /** errno is read before anything else can run on this thread. */
-  const checked = (result: number): number => (result < 0 ? -errno() : result);
-
+function bind({ native, checked }: LibcBinding): NetworkCalls {
   const socket = native('int socket(int, int, int)');
   const socketpair = native('int socketpair(int, int, int, void *)');
   const bindTo = native('int bind(int, const void *, uint32_t)');
@@ -63,8 +46,8 @@ function bind(koffi: typeof import('koffi')): NetworkCalls {
   const dup3 = native('int dup3(int, int, int)');
   // Declared with a fixed third argument: on Linux's 64-bit ABIs variadic ones of this kind travel the same way.
   const fcntl = native('int fcntl(int, int, int64_t)');
-  const ioctl = library.func('ioctl', 'int', ['int', 'uint64_t', 'void *']) as unknown as Native;
-  const ioctlNumber = library.func('ioctl', 'int', ['int', 'uint64_t', 'uint64_t']) as unknown as Native;
+  const ioctl = native('int ioctl(int, uint64_t, void *)');
+  const ioctlNumber = native('int ioctl(int, uint64_t, uint64_t)');
   const open = native('int open(const void *, int)');
   const close = native('int close(int)');
   const pair = new Int32Array(2);

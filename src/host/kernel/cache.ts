@@ -1,15 +1,13 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { join } from 'node:path';
+import { cacheDirectory } from '../cache-directory.ts';
 import { errnoOf } from './kernel-error.ts';
 import type { PinnedPackage } from './pinned-package.ts';
 
-/** $XDG_CACHE_HOME/krun/firmware, or the same below ~/.cache; a relative XDG_CACHE_HOME counts as unset. @spec XDG-BASEDIR */
+/** Where kernels are kept below krun's cache. */
 export function firmwareCache(env: NodeJS.ProcessEnv): string {
-  const xdg = env['XDG_CACHE_HOME'];
-  const base = xdg !== undefined && isAbsolute(xdg) ? xdg : join(env['HOME'] || homedir(), '.cache');
-  return join(base, 'krun', 'firmware');
+  return join(cacheDirectory(env), 'firmware');
 }
 
 /** Where the cache keeps the file of a pin: its name is its hash, so another version is another file. */

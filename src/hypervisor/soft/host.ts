@@ -11,9 +11,9 @@ export interface SoftHost {
   sleep(ns: number): { readonly done: Promise<void>; wake(): void };
   /** The interpreter as the build kept it; undefined: it is generated. */
   interpreter?(): Uint8Array<ArrayBuffer> | undefined;
-  /** How the CPU runs code: see CpuOptions. Default interp. */
   /** Whether CPUs count what happens: see Cpu.profile. */
   readonly profiled?: boolean | undefined;
+  /** How the CPU runs code: see CpuOptions. Default interp. */
   readonly tier?: 'interp' | 'jit' | 'mixed' | undefined;
   /** Compiled code raises every flag of MXCSR; see docs/quirks.md. Default false. */
   readonly precise?: boolean | undefined;

@@ -95,7 +95,7 @@ const IMPORTS = {
 const BYTES_MAX = 24 << 20;
 /** Places in the table that one batch may take. */
 const SLOTS_SPARE = 400;
-/** Blocks that were entered a sixteenth as often as hot ones are compiled with them. */
+/** Blocks that were entered a quarter as often as hot ones are compiled with them. */
 const WARM_SHIFT = 2;
 const USER_TLB = ENGINE.tlb + TLB_VIEW.user * 2 * TLB_TABLE;
 /** How often hot code waits for its address space to be the one at hand. */
